@@ -1,0 +1,79 @@
+"""Cutting long sentences into overlapping windows and putting their spans together again."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from hyperloader.types import Span
+
+
+class Window(NamedTuple):
+    """Words ``start`` to ``end`` (exclusive) of a longer sentence."""
+
+    start: int
+    end: int
+
+
+def cut(costs: Sequence[int], *, max_words: int, max_cost: int, overlap: int) -> list[Window]:
+    """Windows of at most ``max_words`` words and ``max_cost`` sub-tokens that cover every word.
+
+    Args:
+        costs: sub-tokens of each word. A word that alone costs more gets a window of its own.
+        overlap: words that two neighbours share at most (never more than half a window).
+    """
+    total = list(accumulate(costs, initial=0))
+    windows: list[Window] = []
+    start = 0
+    while True:
+        end = start + 1
+        while (
+            end < len(costs)
+            and end - start < max_words
+            and total[end + 1] - total[start] <= max_cost
+        ):
+            end += 1
+        windows.append(Window(start, min(end, len(costs))))
+        if end >= len(costs):
+            return windows
+        start = end - min(overlap, (end - start) // 2)
+
+
+def clip(spans: Sequence[Span], window: Window) -> list[Span]:
+    """The spans inside ``window``, counted from its start; cut ones keep their visible part."""
+    return [
+        Span(
+            max(s.start, window.start) - window.start,
+            min(s.end, window.end) - window.start,
+            s.label,
+        )
+        for s in spans
+        if s.start < window.end and s.end > window.start
+    ]
+
+
+def stitch(windows: Sequence[Window], spans: Sequence[Sequence[Span]]) -> list[Span]:
+    """Put the spans of overlapping windows (each counted from its window's start) together.
+
+    Where two windows overlap the left one decides, since it has seen more of what comes before.
+    A span across its right edge is kept whole: the right window's span takes the place of a left
+    one that was cut off at the edge, and what it has in common with other left spans is theirs.
+    """
+    stitched: list[Span] = []
+    edge = 0
+    for window, found in zip(windows, spans, strict=True):
+        for span in found:
+            span = Span(span.start + window.start, span.end + window.start, span.label, span.score)
+            if span.end <= edge:
+                continue
+            if span.start < edge:
+                if stitched and stitched[-1].end == edge and stitched[-1].end > span.start:
+                    cut_off = stitched.pop()
+                    if cut_off.label == span.label:
+                        span = Span(
+                            min(cut_off.start, span.start), span.end, span.label, span.score
+                        )
+                start = max(span.start, stitched[-1].end if stitched else 0)
+                span = Span(start, span.end, span.label, span.score)
+            stitched.append(span)
+        edge = window.end
+    return stitched

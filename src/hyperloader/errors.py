@@ -1,0 +1,38 @@
+"""Errors that a user can cause. The command line prints them as one line and exits with 2."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class HyperloaderError(Exception):
+    """Base class: the message says what is wrong and what to do next, in one line."""
+
+
+class DataError(HyperloaderError):
+    """A corpus, folder or line that cannot be read."""
+
+    def __init__(self, message: str, path: str | Path | None = None, line: int | None = None):
+        where = "" if path is None else f"{path}:{line}: " if line is not None else f"{path}: "
+        super().__init__(where + message)
+        self.path, self.line = path, line
+
+
+class ConfigError(HyperloaderError):
+    """A recipe, method or option that does not fit."""
+
+
+class CheckpointError(HyperloaderError):
+    """A checkpoint that is missing, incomplete, damaged or of a refused kind."""
+
+
+class TrainingError(HyperloaderError):
+    """Training stopped because going on would be wrong (a NaN, a changed corpus)."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """One line for an unknown name: what it was, the nearest match, all the choices."""
+    choices = list(known)
+    near = get_close_matches(name, choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {kind} {name!r}{hint} (known: {', '.join(choices) or 'none'})"

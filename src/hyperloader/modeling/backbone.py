@@ -1,0 +1,144 @@
+"""Backbones: loading a T5-family model, or building a small one here."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    PreTrainedModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from hyperloader.errors import CheckpointError, ConfigError, unknown
+
+# Published sizes, so that parameters can be counted without any file or network.
+_T5 = {"feed_forward_proj": "relu"}
+_V1_1 = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+SHAPES: dict[str, dict] = {
+    "t5-small": {"d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8, **_T5},
+    "t5-base": {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12, **_T5},
+    "t5-large": {"d_model": 1024, "d_ff": 4096, "num_layers": 24, "num_heads": 16, **_T5},
+    "flan-t5-small": {"d_model": 512, "d_ff": 1024, "num_layers": 8, "num_heads": 6, **_V1_1},
+    "flan-t5-base": {"d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12, **_V1_1},
+}
+# Trained from nothing on the user's own sentences; for trying things out, not for results.
+SCRATCH: dict[str, dict] = {
+    "tiny": {"d_model": 64, "d_ff": 128, "num_layers": 2, "num_heads": 4, "d_kv": 16},
+    "mini": {"d_model": 128, "d_ff": 384, "num_layers": 3, "num_heads": 4, "d_kv": 32},
+    "small": {"d_model": 256, "d_ff": 768, "num_layers": 4, "num_heads": 4, "d_kv": 64},
+}
+
+
+def meta_backbone(name: str) -> PreTrainedModel:
+    """The backbone ``name`` without weights (on the meta device): for counting parameters.
+
+    ``name`` is a published shape (t5-base, …), a folder with a config.json or a Hub id.
+    """
+    if name in SHAPES:
+        config = T5Config(vocab_size=32128, d_kv=64, **SHAPES[name])
+        with torch.device("meta"):
+            return T5ForConditionalGeneration(config)
+    try:
+        config = AutoConfig.from_pretrained(name)
+        with torch.device("meta"):
+            return AutoModelForSeq2SeqLM.from_config(config)
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"{unknown('backbone', name, SHAPES)}; it is no folder with a T5 config.json either "
+            f"({_first_line(error)})"
+        ) from error
+
+
+def load_backbone(name: str) -> PreTrainedModel:
+    """Load a pre-trained backbone: a local folder or a Hub id such as ``google-t5/t5-base``.
+
+    Only safetensors are read. Raises ConfigError when it cannot be had or is not seq2seq.
+    """
+    try:
+        model = AutoModelForSeq2SeqLM.from_pretrained(
+            name, use_safetensors=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"the backbone {name!r} cannot be loaded ({_first_line(error)}); give a folder made by "
+            "save_pretrained or a T5-family name on the Hugging Face Hub"
+        ) from error
+    return model.eval()
+
+
+def scratch_backbone(
+    size: str, *, vocab_size: int, sentinels: list[int], pad: int, eos: int, dropout: float = 0.1
+) -> PreTrainedModel:
+    """A small T5 with random weights that learns to align by sentinel quickly.
+
+    Two things are not T5's own initialisation, since alignment (the decoder at sentinel i looking
+    at sentinel i of the encoder) is the slow part of learning from nothing: sentinels start as
+    sinusoids of their number, and cross-attention queries start as their keys, so that equal
+    tokens attend to one another from the first step.
+
+    Args:
+        size: one of :data:`SCRATCH`.
+        vocab_size: of the tokenizer.
+        sentinels: token ids of <extra_id_0>, <extra_id_1>, ….
+    """
+    if size not in SCRATCH:
+        raise ConfigError(unknown("backbone size", size, SCRATCH))
+    config = T5Config(
+        vocab_size=vocab_size,
+        feed_forward_proj="gated-gelu",
+        dropout_rate=dropout,
+        pad_token_id=pad,
+        eos_token_id=eos,
+        decoder_start_token_id=pad,
+        tie_word_embeddings=True,
+        **SCRATCH[size],
+    )
+    model = T5ForConditionalGeneration(config)
+    with torch.no_grad():
+        rows = torch.tensor(sentinels)
+        model.shared.weight[rows] = sinusoids(len(sentinels), config.d_model)
+        for name, module in model.named_modules():
+            if name.endswith("EncDecAttention"):
+                module.q.weight.copy_(module.k.weight * config.d_kv**-0.5)
+    return model
+
+
+def sinusoids(count: int, width: int) -> Tensor:
+    """``count`` positions as sinusoids of ``width`` numbers with mean square 1: (count, width)."""
+    # Evenly spread up to half a turn a step, so that even neighbours are nearly orthogonal.
+    rates = math.pi * (torch.arange(0, width, 2) + 1) / width
+    angles = torch.arange(count)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width] * math.sqrt(2)
+
+
+def backbone_hash(backbone: nn.Module, exclude: set[str] | None = None) -> str:
+    """SHA-256 over the names, shapes and values of all parameters but ``exclude``."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(backbone.named_parameters()):
+        if exclude and name in exclude:
+            continue
+        value = parameter.detach().to("cpu", torch.float32).contiguous()
+        digest.update(f"{name} {tuple(value.shape)}\n".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def backbone_from_config(folder: Path) -> PreTrainedModel:
+    """A backbone of the shape in ``folder``/config.json with weights still to be filled in."""
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        return AutoModelForSeq2SeqLM.from_config(config)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"{folder} holds no usable config.json: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,72 @@
+"""The plain values that flow between the parts: examples in, tagged text out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A labelled run of words: ``start`` and ``end`` are word indices, end exclusive."""
+
+    start: int
+    end: int
+    label: str
+    score: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise ValueError(f"a span needs 0 <= start < end, not {self.start}:{self.end}")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sentence with its gold spans.
+
+    ``spans`` are sorted and do not overlap. ``text`` and ``offsets`` are given when the source
+    has character offsets (``text[a:b]`` is word i for ``offsets[i] == (a, b)``, except where the
+    source lower-cased its tokens); otherwise the text is the words joined by single spaces.
+    """
+
+    words: tuple[str, ...]
+    spans: tuple[Span, ...]
+    task: str
+    text: str | None = None
+    offsets: tuple[tuple[int, int], ...] | None = None
+    intent: str | None = None
+
+    def __post_init__(self) -> None:
+        check_spans(self.spans, len(self.words))
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedSpan:
+    """A predicted span: ``text[start:end]`` is its surface, ``words`` its word indices."""
+
+    start: int
+    end: int
+    text: str
+    label: str
+    score: float
+    word_start: int
+    word_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedText:
+    """One tagged text: the text as given, its words and the spans found in it."""
+
+    text: str
+    words: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]
+    spans: tuple[TaggedSpan, ...]
+    task: str
+
+
+def check_spans(spans: Sequence[Span], length: int) -> None:
+    """Raise ValueError unless ``spans`` are sorted, disjoint and inside ``length`` words."""
+    for before, after in pairwise(spans):
+        if after.start < before.end:
+            raise ValueError(f"spans overlap or are not sorted: {before}, {after}")
+    if spans and spans[-1].end > length:
+        raise ValueError(f"span {spans[-1]} ends after the last of {length} words")

@@ -1,0 +1,26 @@
+"""Shared fixtures. Tests on real data read ``../shared`` (or $HYPERLOADER_SHARED)."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("HYPERLOADER_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the real corpora and golden vectors; tests that need it skip without it."""
+    if not SHARED.is_dir():
+        pytest.skip(f"NOT TESTED: {SHARED} is absent (real corpora, golden vectors)")
+    return SHARED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not SHARED.is_dir():
+        terminalreporter.section("real data absent", sep="!", red=True, bold=True)
+        terminalreporter.line(
+            f"{SHARED} does not exist: tests against the real corpora and the published "
+            "implementations' golden vectors did NOT run. Set HYPERLOADER_SHARED to their folder."
+        )
