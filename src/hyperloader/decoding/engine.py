@@ -15,7 +15,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from hyperloader.codec.collate import Batch, EncodedWindow, collate
 from hyperloader.codec.sentt import SentTCodec
 from hyperloader.codec.windows import stitch
-from hyperloader.decoding.grammar import Grammar
+from hyperloader.codec.grammar import Grammar
 from hyperloader.modeling import active
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.tags import INSIDE, OUTSIDE

@@ -19,7 +19,6 @@ class Grammar:
         tokens: (K,) ids of all tokens that occur in a tag.
         next_node: (nodes, K) the node after a token, -1 where it is not allowed.
         tag: (nodes,) the tag that ends at a node, -1 where none does.
-        leaf: (nodes,) whether nothing can follow but the sentinel.
         roots: node of each task before any token of a tag.
         inside: (nodes, K) where a token can only lead to ``I``.
     """
@@ -59,11 +58,11 @@ class Grammar:
                 self.next_node[at, k] = child
                 self.inside[at, k] = only_inside[child]
         self.tag = torch.tensor(ends)
-        self.leaf = torch.tensor([not following for following in children])
+        self._leaf = [not following for following in children]
 
     def to(self, device: torch.device) -> "Grammar":
         """Move the tables to ``device`` in place."""
-        for name in ("tokens", "next_node", "inside", "tag", "leaf"):
+        for name in ("tokens", "next_node", "inside", "tag"):
             setattr(self, name, getattr(self, name).to(device))
         return self
 
@@ -71,6 +70,6 @@ class Grammar:
         """(batch, K): which tokens may follow ``node`` (batch,); ``I`` only where ``opened``."""
         return (self.next_node[node] >= 0) & ~(self.inside[node] & ~opened[:, None])
 
-    def is_outside(self, task: str, tag: int) -> bool:
-        """Whether tag number ``tag`` of ``task`` is O."""
-        return self.tags[task][tag] == OUTSIDE
+    def is_leaf(self, node: int) -> bool:
+        """Whether nothing but the sentinel can follow ``node``: there is nothing to decide."""
+        return self._leaf[node]
