@@ -16,6 +16,8 @@ from hyperloader.tags import OUTSIDE
 class Decisions:
     """N decisions of a batch of targets, for a loss over the allowed tokens alone.
 
+    Every decision has two options at least: forced tokens are none.
+
     Attributes:
         row, position: (N,) where the decision is made: the output at that target position.
         allowed: (N, K + 1) bool, the grammar's tokens and, last, the closing sentinel.
@@ -43,25 +45,24 @@ def find_decisions(
         node, opened, word = grammar.roots[window.task], False, 0
         for p, token in enumerate(window.target[1:-1], start=1):
             ends = token in number
-            if not (ends and grammar.is_leaf(node)):
-                row.append(r)
-                position.append(p)
-                nodes.append(node)
-                opens.append(opened)
-                closing.append(codec.pieces.sentinels[word + 1])
-                choice.append(len(column) if ends else column[token])
+            row.append(r)
+            position.append(p)
+            nodes.append(node)
+            opens.append(opened)
+            closing.append(codec.pieces.sentinels[word + 1])
+            choice.append(len(column) if ends else column[token])
             if ends:
                 opened = tag_of[node] != outside
                 node, word = grammar.roots[window.task], word + 1
             else:
                 node = next_node[node][column[token]]
     node_ids = torch.tensor(nodes, dtype=torch.long)
-    allowed = grammar.allowed(node_ids, torch.tensor(opens, dtype=torch.bool))
-    can_end = (grammar.tag[node_ids] >= 0)[:, None]
-    return Decisions(
-        torch.tensor(row),
-        torch.tensor(position),
-        torch.cat([allowed, can_end], dim=1),
-        torch.tensor(closing),
-        torch.tensor(choice),
-    )
+    open_before = torch.tensor(opens, dtype=torch.bool)
+    options = [
+        grammar.allowed(node_ids, open_before),
+        grammar.can_end(node_ids, open_before)[:, None],
+    ]
+    allowed = torch.cat(options, dim=1)
+    free = allowed.sum(dim=1) > 1
+    ids = (torch.tensor(part, dtype=torch.long)[free] for part in (row, position, closing, choice))
+    return Decisions(next(ids), next(ids), allowed[free], next(ids), next(ids))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from hyperloader.tags import INSIDE, OUTSIDE
+from hyperloader.tags import INSIDE
 
 
 class Grammar:
@@ -21,6 +21,7 @@ class Grammar:
         tag: (nodes,) the tag that ends at a node, -1 where none does.
         roots: node of each task before any token of a tag.
         inside: (nodes, K) where a token can only lead to ``I``.
+        is_inside: (nodes,) whether the tag that ends at a node is ``I``.
     """
 
     def __init__(self, tag_ids: Mapping[str, Mapping[str, Sequence[int]]]) -> None:
@@ -31,11 +32,13 @@ class Grammar:
         column = {token: k for k, token in enumerate(self.tokens.tolist())}
         children: list[dict[int, int]] = []
         ends: list[int] = []
+        ends_inside: list[bool] = []
         only_inside: list[bool] = []
 
         def node() -> int:
             children.append({})
             ends.append(-1)
+            ends_inside.append(False)
             only_inside.append(True)
             return len(children) - 1
 
@@ -50,7 +53,7 @@ class Grammar:
                         children[at][k] = node()
                     at = children[at][k]
                     only_inside[at] &= tag == INSIDE
-                ends[at] = index
+                ends[at], ends_inside[at] = index, tag == INSIDE
         self.next_node = torch.full((len(children), len(column)), -1)
         self.inside = torch.zeros((len(children), len(column)), dtype=torch.bool)
         for at, following in enumerate(children):
@@ -58,11 +61,11 @@ class Grammar:
                 self.next_node[at, k] = child
                 self.inside[at, k] = only_inside[child]
         self.tag = torch.tensor(ends)
-        self._leaf = [not following for following in children]
+        self.is_inside = torch.tensor(ends_inside)
 
     def to(self, device: torch.device) -> "Grammar":
         """Move the tables to ``device`` in place."""
-        for name in ("tokens", "next_node", "inside", "tag"):
+        for name in ("tokens", "next_node", "inside", "tag", "is_inside"):
             setattr(self, name, getattr(self, name).to(device))
         return self
 
@@ -70,6 +73,10 @@ class Grammar:
         """(batch, K): which tokens may follow ``node`` (batch,); ``I`` only where ``opened``."""
         return (self.next_node[node] >= 0) & ~(self.inside[node] & ~opened[:, None])
 
-    def is_leaf(self, node: int) -> bool:
-        """Whether nothing but the sentinel can follow ``node``: there is nothing to decide."""
-        return self._leaf[node]
+    def can_end(self, node: Tensor, opened: Tensor) -> Tensor:
+        """(batch,): whether a tag ends at ``node``; ``I`` does so only where ``opened``.
+
+        A label may begin with the tokens of ``I`` (ITEM), so that its node can be passed where
+        ``I`` itself is not allowed.
+        """
+        return (self.tag[node] >= 0) & (opened | ~self.is_inside[node])

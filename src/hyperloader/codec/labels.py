@@ -29,16 +29,20 @@ def verbalise(labels: Sequence[str], style: LabelStyle = "raw") -> dict[str, str
     """Map each label to its text, reversibly.
 
     Raises:
-        ConfigError: two labels share a text, or a text is one of the tags ``O`` and ``I``.
+        ConfigError: two labels share a text, a label or its text is one of the tags ``O`` and
+            ``I``, or has no letters at all.
     """
     texts: dict[str, str] = {}
     for label in labels:
         text = label_text(label, style)
-        if text in (OUTSIDE, INSIDE):
-            raise ConfigError(
-                f"label {label!r} would be written {text!r}, which means "
-                f"{'no span' if text == OUTSIDE else 'inside a span'}; rename the label"
-            )
+        for name in (label, text):
+            if name in (OUTSIDE, INSIDE):
+                raise ConfigError(
+                    f"label {label!r} would be read as the tag {name!r}, which means "
+                    f"{'no span' if name == OUTSIDE else 'inside a span'}; rename the label"
+                )
+        if not text.strip():
+            raise ConfigError(f"a label may not be blank, as {label!r} is; name it")
         if text in texts.values():
             other = next(name for name, t in texts.items() if t == text)
             raise ConfigError(

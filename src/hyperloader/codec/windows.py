@@ -19,7 +19,8 @@ def cut(costs: Sequence[int], *, max_words: int, max_cost: int, overlap: int) ->
 
     Args:
         costs: sub-tokens of each word. A word that alone costs more gets a window of its own.
-        overlap: words that two neighbours share at most (never more than half a window).
+        overlap: words that two neighbours share at most (never more than half a window, and less
+            where a long word leaves no room: every window reaches beyond the one before).
     """
     total = list(accumulate(costs, initial=0))
     windows: list[Window] = []
@@ -36,6 +37,8 @@ def cut(costs: Sequence[int], *, max_words: int, max_cost: int, overlap: int) ->
         if end >= len(costs):
             return windows
         start = end - min(overlap, (end - start) // 2)
+        while start < end and total[end + 1] - total[start] > max_cost:
+            start += 1
 
 
 def clip(spans: Sequence[Span], window: Window) -> list[Span]:

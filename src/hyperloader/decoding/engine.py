@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from hyperloader.codec.collate import Batch, EncodedWindow, collate
+from hyperloader.codec.grammar import Grammar
 from hyperloader.codec.sentt import SentTCodec
 from hyperloader.codec.windows import stitch
-from hyperloader.codec.grammar import Grammar
 from hyperloader.modeling import active
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.tags import INSIDE, OUTSIDE
@@ -37,7 +37,6 @@ class Decoder:
         self.model, self.codec = model, codec
         self.grammar = Grammar(codec.tag_ids)
         self.sentinels = torch.tensor(codec.pieces.sentinels)
-        self.scale = _output_scale(model)
 
     def decode(
         self, windows: Sequence[EncodedWindow], *, batch_size: int = 64
@@ -109,14 +108,13 @@ class Decoder:
                     past_key_values=cache,
                     use_cache=True,
                 ).last_hidden_state[:, -1]
-                hidden = hidden * self.scale
+                hidden = hidden * self.model.output_scale
                 # The tag may end here (its sentinel competes) or go on with one of the tokens.
                 closing = sentinels[(word + 1).clamp(max=len(sentinels) - 1)]
-                can_end = grammar.tag[node] >= 0
                 logits = (hidden @ tag_rows.T).float()
                 logits.masked_fill_(~grammar.allowed(node, opened), -torch.inf)
                 end = (hidden * output[closing]).sum(-1).float()
-                end = end.masked_fill(~can_end, -torch.inf)
+                end = end.masked_fill(~grammar.can_end(node, opened), -torch.inf)
                 logits = torch.cat([logits, end[:, None]], dim=1)
                 choice = logits.argmax(-1)
                 probability = logits.softmax(-1)[row, choice]
@@ -140,16 +138,14 @@ class Decoder:
 
 
 def tag_words(
-    decoder: Decoder,
-    sentences: Sequence[tuple[Sequence[EncodedWindow], int]],
-    batch_size: int = 64,
+    decoder: Decoder, sentences: Sequence[Sequence[EncodedWindow]], batch_size: int = 64
 ) -> list[list[Span]]:
-    """Spans of whole sentences, given each one's windows and its number of words."""
-    windows = [window for parts, _ in sentences for window in parts]
+    """Spans of whole sentences, each given as its windows."""
+    windows = [window for parts in sentences for window in parts]
     decoded = iter(decoder.decode(windows, batch_size=batch_size))
     return [
         stitch([part.window for part in parts], [next(decoded).spans for _ in parts])
-        for parts, _ in sentences
+        for parts in sentences
     ]
 
 
@@ -162,35 +158,3 @@ def _spans(tags: Sequence[str], scores: Sequence[float]) -> list[Span]:
         elif tag != OUTSIDE:
             spans.append(Span(i, i + 1, tag, scores[i]))
     return spans
-
-
-@torch.no_grad()
-def _output_scale(model: TaggingModel) -> float:
-    """The factor between the decoder's output and what the output embedding is multiplied with.
-
-    It is 1 or d_model^-0.5, depending on the family and on the version of transformers, so it
-    is measured once instead of guessed.
-    """
-    backbone = model.backbone
-    seen: dict[str, Tensor] = {}
-    hooks = [
-        backbone.decoder.register_forward_hook(
-            lambda _, __, out: seen.__setitem__("decoder", out.last_hidden_state)
-        ),
-        backbone.lm_head.register_forward_pre_hook(
-            lambda _, args: seen.__setitem__("head", args[0])
-        ),
-    ]
-    training = model.training
-    model.eval()
-    try:
-        ids = torch.zeros((1, 1), dtype=torch.long, device=model.device)
-        with active.use(model.cached_weights(torch.zeros(1, dtype=torch.long, device=ids.device))):
-            backbone(input_ids=ids, decoder_input_ids=ids)
-    finally:
-        model.train(training)
-        for hook in hooks:
-            hook.remove()
-    ratio = float(seen["head"].norm() / seen["decoder"].norm())
-    small = backbone.config.d_model**-0.5
-    return small if abs(ratio - small) < abs(ratio - 1.0) else 1.0

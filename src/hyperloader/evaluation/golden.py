@@ -76,8 +76,11 @@ def verify_file(path: Path) -> GoldenResult:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a golden file: {error}") from error
-    model = _BUILDERS[method](config, tensors)
-    return GoldenResult(path.name, method, _compare(model, config["tasks"], tensors))
+    try:
+        model = _BUILDERS[method](config, tensors)
+        return GoldenResult(path.name, method, _compare(model, config["tasks"], tensors))
+    except KeyError as error:
+        raise CheckpointError(f"{path} is not a whole golden file: it has no {error}") from error
 
 
 def _build_task_hypernetwork(method: str) -> Callable[[dict, Tensors], TaggingModel]:
@@ -197,11 +200,12 @@ def _gradients(model: TaggingModel, tasks: list[str], golden: Tensors) -> float:
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     if unmatched := set(reference) - _covered(model, tasks, reference):
         raise CheckpointError(f"gradients without a counterpart here: {', '.join(unmatched)}")
-    return max(
-        _largest(p.grad, expected[name]) / max(expected[name].abs().max().item(), 1e-12)
-        for name, p in trained.items()
-        if p.grad is not None
-    )
+    worst = 0.0
+    for name, p in trained.items():
+        ours = torch.zeros_like(p) if p.grad is None else p.grad
+        scale = expected[name].nan_to_num().abs().max().item()
+        worst = max(worst, _largest(ours, expected[name]) / max(scale, 1e-12))
+    return worst
 
 
 def _covered(model: TaggingModel, tasks: list[str], reference: Tensors) -> set[str]:
@@ -237,6 +241,8 @@ def _generated(model: TaggingModel, index: int, task: str, golden: Tensors) -> f
             if match and (match["task"], match["stack"]) == (task, stack):
                 site = Site(stack, int(match["layer"]), _REFERENCE_PLACES[match["place"]])
                 wanted.setdefault(site, {})[match["part"]] = tensor
+        if not wanted:
+            raise KeyError(f"generated.{task}.{stack}")
         order = list(model.method.places)
         sites = sorted(wanted, key=lambda site: order.index(site.place))
         made = _hypernetwork(model, stack)(embedding, sites)

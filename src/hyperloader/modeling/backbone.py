@@ -1,9 +1,7 @@
 """Backbones: loading a T5-family model, or building a small one here."""
 
 import hashlib
-import json
 import math
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from hyperloader.errors import CheckpointError, ConfigError, unknown
+from hyperloader.errors import ConfigError, unknown
 
 # Published sizes, so that parameters can be counted without any file or network.
 _T5 = {"feed_forward_proj": "relu"}
@@ -55,14 +53,15 @@ def meta_backbone(name: str) -> PreTrainedModel:
         ) from error
 
 
-def load_backbone(name: str) -> PreTrainedModel:
+def load_backbone(name: str, dropout: float | None = None) -> PreTrainedModel:
     """Load a pre-trained backbone: a local folder or a Hub id such as ``google-t5/t5-base``.
 
     Only safetensors are read. Raises ConfigError when it cannot be had or is not seq2seq.
     """
+    changes = {} if dropout is None else {"dropout_rate": dropout}
     try:
         model = AutoModelForSeq2SeqLM.from_pretrained(
-            name, use_safetensors=True, dtype=torch.float32
+            name, use_safetensors=True, dtype=torch.float32, **changes
         )
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
@@ -147,17 +146,6 @@ def backbone_hash(backbone: nn.Module, exclude: set[str] | None = None) -> str:
         digest.update(f"{name} {tuple(value.shape)}\n".encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()
-
-
-def backbone_from_config(folder: Path) -> PreTrainedModel:
-    """A backbone of the shape in ``folder``/config.json with weights still to be filled in."""
-    try:
-        config = AutoConfig.from_pretrained(folder)
-        return AutoModelForSeq2SeqLM.from_config(config)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise CheckpointError(
-            f"{folder} holds no usable config.json: {_first_line(error)}"
-        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
 from hyperloader.modeling.layers import AdapterWeights, LoraWeights, adapter, lora
 from hyperloader.modeling.sites import Site
@@ -36,8 +37,9 @@ class SiteHook:
 
 
 def attach(sites: dict[Site, nn.Linear], activation: str, lora_scale: float) -> None:
-    """Hook every site. Raises ValueError where one is hooked already (it would apply twice)."""
-    for site, module in sites.items():
+    """Hook every site. Raises ConfigError where one is hooked already (it would apply twice)."""
+    for module in sites.values():
         if any(isinstance(hook, SiteHook) for hook in module._forward_hooks.values()):
-            raise ValueError("this backbone already has modules attached; load a fresh one")
+            raise ConfigError("this backbone already has modules attached; load a fresh one")
+    for site, module in sites.items():
         module.register_forward_hook(SiteHook(site, activation, lora_scale))

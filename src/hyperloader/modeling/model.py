@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,9 +30,13 @@ class TaggingModel(nn.Module):
     follows ``config.train_backbone``. Its values are only ever changed by training.
     """
 
-    def __init__(self, backbone: PreTrainedModel, config: ModelConfig) -> None:
+    def __init__(
+        self, backbone: PreTrainedModel, config: ModelConfig, backbone_name: str | None = None
+    ) -> None:
+        """``backbone_name`` is what brings the same backbone back: a Hub name or a folder."""
         super().__init__()
         self.config = config
+        self.backbone_name = backbone_name
         self.method = get_method(config.method)
         self.backbone = backbone
         sites = find_sites(backbone, self.method.places)
@@ -38,7 +44,7 @@ class TaggingModel(nn.Module):
         attach(sites, config.activation, config.lora_scale)
         self._set_trainable()
         self._cached: dict[tuple[int, ...], SiteWeights] = {}
-        self._cached_for: tuple[int, ...] = ()
+        self._cached_for: tuple[tuple[int, ...], ...] = ()
 
     def _set_trainable(self) -> None:
         for parameter in self.backbone.parameters():
@@ -81,24 +87,27 @@ class TaggingModel(nn.Module):
         if task_ids.numel() == 1:
             return self.source(task_ids)
         tasks, row = torch.unique(task_ids, return_inverse=True)
-        generated = self.source(tasks)
-        return {
-            site: type(w)(*(None if part is None else part[row] for part in w))
-            for site, w in generated.items()
-        }
+        return _of_rows(self.source(tasks), row)
 
     def cached_weights(self, task_ids: Tensor) -> SiteWeights:
         """As :meth:`weights`, without gradients and kept until a parameter changes."""
-        state = tuple(v for p in self.source.parameters() for v in (id(p), p._version))
+        # In-place changes raise the version, moves to another device or dtype the address.
+        state = tuple((id(p), p._version, p.data_ptr()) for p in self.source.parameters())
         if state != self._cached_for:
             self._cached, self._cached_for = {}, state
-        key = tuple(task_ids.tolist())
-        if key not in self._cached:
-            if len(self._cached) >= 64:
-                self._cached.pop(next(iter(self._cached)))
-            with torch.no_grad():
-                self._cached[key] = self.weights(task_ids)
-        return self._cached[key]
+        # Other threads may replace or clear the cache meanwhile: look at it through one name.
+        cached = self._cached
+        tasks, row = torch.unique(task_ids, return_inverse=True)
+        key = tuple(tasks.tolist())
+        generated = cached.get(key)
+        if generated is None:
+            # Without autocast, so that what is kept does not depend on who asked first.
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                generated = self.source(tasks)
+            if len(cached) >= 64:
+                cached.clear()
+            cached[key] = generated
+        return generated if len(key) == 1 else _of_rows(generated, row)
 
     @contextmanager
     def use(self, tasks: Tasks) -> Iterator[None]:
@@ -127,11 +136,69 @@ class TaggingModel(nn.Module):
         with active.use(self.weights(task_ids)):
             return self.backbone(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
 
+    @cached_property
+    def output_scale(self) -> float:
+        """The factor between the decoder's output and what the output embedding multiplies.
+
+        It is 1 or d_model^-0.5, depending on the family and on the version of transformers, so
+        it is measured once instead of guessed.
+        """
+        seen: dict[str, Tensor] = {}
+        hooks = [
+            self.backbone.decoder.register_forward_hook(
+                lambda _, __, out: seen.__setitem__("decoder", out.last_hidden_state)
+            ),
+            self.backbone.lm_head.register_forward_pre_hook(
+                lambda _, args: seen.__setitem__("head", args[0])
+            ),
+        ]
+        try:
+            one = torch.zeros((1, 1), dtype=torch.long, device=self.device)
+            with torch.no_grad():
+                self(one, decoder_input_ids=one, task_ids=one[0])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        ratio = float(seen["head"].norm() / seen["decoder"].norm())
+        small = self.backbone.config.d_model**-0.5
+        return small if abs(ratio - small) < abs(ratio - 1.0) else 1.0
+
+    def decoder_states(
+        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, *, task_ids: Tensor
+    ) -> Tensor:
+        """The decoder's output before the vocabulary product, (batch, target length, d).
+
+        Arguments as for :meth:`forward`; the decoder is fed the shifted ``labels``.
+        """
+        with active.use(self.weights(task_ids)):
+            encoded = self.backbone.encoder(input_ids=input_ids, attention_mask=attention_mask)
+            return self.backbone.decoder(
+                input_ids=self.backbone.prepare_decoder_input_ids_from_labels(labels),
+                encoder_hidden_states=encoded.last_hidden_state,
+                encoder_attention_mask=attention_mask,
+                use_cache=False,
+            ).last_hidden_state
+
     @torch.no_grad()
     def generate(self, input_ids: Tensor, *, task: Tasks, **kwargs: Any) -> Any:
         """Hugging Face ``generate`` of the backbone for ``task`` (a name, one a row, or ids)."""
         with self.use(task):
             return self.backbone.generate(input_ids=input_ids, **kwargs)
+
+    def save_pretrained(self, folder: Path | str, whole: bool | None = None) -> None:
+        """See :func:`hyperloader.modeling.pretrained.save_pretrained`."""
+        from hyperloader.modeling.pretrained import save_pretrained
+
+        save_pretrained(self, folder, whole)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: Path | str, backbone: PreTrainedModel | None = None
+    ) -> "TaggingModel":
+        """See :func:`hyperloader.modeling.pretrained.from_pretrained`."""
+        from hyperloader.modeling.pretrained import from_pretrained
+
+        return from_pretrained(folder, backbone)
 
     def gradient_checkpointing_enable(self, **kwargs: Any) -> None:
         """Trade time for memory; the recomputation sees the weights of its forward pass."""
@@ -153,3 +220,11 @@ class TaggingModel(nn.Module):
             "trainable": sum(p.numel() for p in self.parameters() if p.requires_grad),
             "total": sum(p.numel() for p in self.parameters()),
         }
+
+
+def _of_rows(weights: SiteWeights, row: Tensor) -> SiteWeights:
+    """Weights with leading dimension len(row): those of entry ``row[i]`` for batch row i."""
+    return {
+        site: type(w)(*(None if part is None else part[row] for part in w))
+        for site, w in weights.items()
+    }

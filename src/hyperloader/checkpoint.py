@@ -1,0 +1,96 @@
+"""A checkpoint that can tag: the model with its label sets and its tokenizer, in one folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from hyperloader.codec.sentt import CodecConfig, SentTCodec
+from hyperloader.errors import CheckpointError
+from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.pretrained import from_pretrained, write_model
+from hyperloader.store import atomic_folder, check_folder, read_json
+
+CODEC = "codec.json"
+TOKENIZER = "tokenizer"
+CHECKPOINTS = "checkpoints"
+TRAINER = "trainer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model and the codec that speaks its language."""
+
+    model: TaggingModel
+    codec: SentTCodec
+
+
+def write_checkpoint(folder: Path, model: TaggingModel, codec: SentTCodec) -> None:
+    """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
+    write_model(model, folder)
+    about = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
+    (folder / CODEC).write_text(json.dumps(about, indent=1))
+    codec.tokenizer.save_pretrained(folder / TOKENIZER)
+
+
+def save_checkpoint(folder: Path, model: TaggingModel, codec: SentTCodec) -> None:
+    """Save a checkpoint as ``folder``, atomically."""
+    with atomic_folder(folder) as temporary:
+        write_checkpoint(temporary, model, codec)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Load a checkpoint folder, or the best checkpoint of a training run.
+
+    Raises:
+        CheckpointError: nothing there, incomplete, damaged or a pickle.
+    """
+    folder = best_checkpoint(path) if is_run(path) else path
+    check_folder(folder)
+    about = read_json(folder / CODEC)
+    model = from_pretrained(folder)
+    try:
+        config = CodecConfig(**about["codec"])
+        codec = SentTCodec(_tokenizer(folder / TOKENIZER), about["labels"], config)
+    except (ValidationError, KeyError) as error:
+        raise CheckpointError(f"{folder / CODEC} is not usable: {error}") from error
+    return Checkpoint(model, codec)
+
+
+def is_run(path: Path) -> bool:
+    """Whether ``path`` is the folder of a training run."""
+    return (path / CHECKPOINTS).is_dir()
+
+
+def complete_checkpoints(run: Path) -> list[Path]:
+    """The run's complete checkpoints, oldest first."""
+    return sorted((run / CHECKPOINTS).glob("step-*"))
+
+
+def best_checkpoint(run: Path) -> Path:
+    """The checkpoint that the run's newest one names as the best.
+
+    Raises:
+        CheckpointError: the run has none yet.
+    """
+    folders = complete_checkpoints(run)
+    if not folders:
+        raise CheckpointError(
+            f"{run} has no checkpoint yet; go on with: hyperloader train --resume {run}"
+        )
+    best = read_json(folders[-1] / TRAINER).get("best_step")
+    return run / CHECKPOINTS / step_name(best) if best is not None else folders[-1]
+
+
+def step_name(step: int) -> str:
+    """The folder name of the checkpoint after ``step`` steps."""
+    return f"step-{step:08d}"
+
+
+def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} holds no usable tokenizer: {error}") from error

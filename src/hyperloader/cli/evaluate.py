@@ -1,0 +1,199 @@
+"""``hyperloader evaluate``: score a run on labelled sentences."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hyperloader.errors import ConfigError, DataError
+
+
+class Split(StrEnum):
+    """The part of a corpus."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class Scoring(StrEnum):
+    """How predictions are made and compared."""
+
+    SEQEVAL = "seqeval"
+    REFERENCE = "reference"
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A training run or a checkpoint.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Labelled data; default: what RUN used.")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Which part is scored.")] = Split.TEST,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Only this task; may be given several times.")
+    ] = None,
+    scoring: Annotated[
+        Scoring,
+        typer.Option(help="seqeval, or the published code's own decoding and scoring."),
+    ] = Scoring.SEQEVAL,
+    as_json: Annotated[bool, typer.Option("--json", help="All scores as JSON.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the scores as JSON here.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report with highlighted errors.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the most confused labels as PNG.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 64,
+    device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
+) -> None:
+    """Precision, recall and F1 (seqeval, micro) of every task, and their average.
+
+    The default mode is the CoNLL convention of the paper's tables; strict (IOB2) is shown too.
+
+    Example: hyperloader evaluate runs/my-run --split test --html report.html --plot errors.png
+    """
+    from hyperloader.corpora.registry import load_corpora
+    from hyperloader.tagger import Tagger
+
+    console = Console(stderr=as_json, highlight=False)
+    tagger = Tagger.from_pretrained(run, device)
+    folder = data or _data_of(run)
+    corpora = load_corpora(folder, task or _known_tasks(folder, tagger.tasks), require=(split,))
+    for name in corpora:
+        tagger.labels(name)
+    chosen = {name: corpus.splits[split.value] for name, corpus in corpora.items()}
+    if empty := [name for name, examples in chosen.items() if not examples]:
+        raise DataError(f"no {split.value} sentences for {', '.join(empty)} in {folder}")
+    with _bar(console, as_json) as bar:
+        if scoring is Scoring.REFERENCE:
+            document = _reference(tagger, chosen, bar)
+        else:
+            document = _seqeval(tagger, chosen, bar, batch_size, html, plot, f"{run}, {split}")
+    document = {"run": str(run), "split": split.value, "scoring": scoring.value, **document}
+    if output is not None:
+        from hyperloader.store import write_text
+
+        write_text(output, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    if as_json:
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+        return
+    console.print(_table(document))
+    for name, path in (("scores", output), ("report", html), ("plot", plot)):
+        if path is not None:
+            console.print(f"{name}: {path}")
+
+
+def _seqeval(
+    tagger: Any, chosen: dict, bar: Progress, batch_size: int, html: Path | None,
+    plot: Path | None, subtitle: str,
+) -> dict[str, Any]:  # fmt: skip
+    from hyperloader.evaluation.evaluate import predict
+    from hyperloader.evaluation.metrics import average, score_examples
+    from hyperloader.evaluation.report import TaskReport, write_html_report
+
+    scores, reports = {}, []
+    for name, examples in chosen.items():
+        line = bar.add_task(name, total=len(examples))
+        scored = predict(
+            tagger.model,
+            tagger.codec,
+            examples,
+            batch_size=batch_size,
+            advance=lambda n, line=line: bar.advance(line, n),  # type: ignore[misc]
+        )
+        scores[name] = score_examples(name, scored)
+        reports.append(TaskReport(scores[name], tuple(scored)))
+    if html is not None:
+        write_html_report(html, reports, title="hyperloader evaluation", subtitle=subtitle)
+    if plot is not None:
+        from hyperloader.evaluation.plots import plot_confusion
+
+        plot_confusion(plot, scores)
+    return {
+        "tasks": {name: score.to_json() for name, score in scores.items()},
+        "average": average(scores),
+    }
+
+
+def _reference(tagger: Any, chosen: dict, bar: Progress) -> dict[str, Any]:
+    from hyperloader.evaluation.reference_decoding import reference_task_f1
+
+    f1 = {}
+    for name, examples in chosen.items():
+        line = bar.add_task(name, total=len(examples))
+        f1[name] = reference_task_f1(
+            tagger.model,
+            tagger.codec,
+            examples,
+            advance=lambda n, line=line: bar.advance(line, n),  # type: ignore[misc]
+        )
+    return {
+        "tasks": {
+            name: {"sentences": len(chosen[name]), "reference": {"f1": value}}
+            for name, value in f1.items()
+        },
+        "average": {"tasks": len(f1), "reference": {"f1": sum(f1.values()) / len(f1)}},
+    }
+
+
+def _table(document: dict[str, Any]) -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column("task")
+    reference = document["scoring"] == Scoring.REFERENCE.value
+    columns = (
+        ["sentences", "F1"] if reference else ["sentences", "spans", "P", "R", "F1", "strict F1"]
+    )
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, score in document["tasks"].items():
+        count = f"{score['sentences']:,}"
+        if reference:
+            table.add_row(name, count, f"{score['reference']['f1']:.4f}")
+            continue
+        default = score["default"]
+        numbers = [f"{default[k]:.4f}" for k in ("precision", "recall", "f1")]
+        strict = f"{score['strict']['f1']:.4f}"
+        table.add_row(name, count, f"{default['support']:,}", *numbers, strict)
+    mean = document["average"]
+    if reference:
+        table.add_row("[bold]average", "", f"[bold]{mean['reference']['f1']:.4f}")
+    else:
+        numbers = [f"{mean['default'][k]:.4f}" for k in ("precision", "recall", "f1")]
+        strict = f"{mean['strict']['f1']:.4f}"
+        table.add_row("[bold]average", "", "", *(f"[bold]{n}" for n in (*numbers, strict)))
+    return table
+
+
+def _bar(console: Console, quiet: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("sentences"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=quiet and not console.is_terminal,
+    )
+
+
+def _data_of(run: Path) -> Path:
+    from hyperloader.training.run import RUN, RunFolder
+
+    if not (run / RUN).is_file():
+        raise ConfigError(f"{run} does not say what data it was trained on; give --data DIR")
+    return Path(RunFolder(run).about()["data"])
+
+
+def _known_tasks(folder: Path, tasks: tuple[str, ...]) -> list[str] | None:
+    """The model's tasks that ``folder`` has; None (all) when it is a single corpus."""
+    present = [name for name in tasks if (folder / name).is_dir()]
+    return present or None

@@ -1,0 +1,80 @@
+"""``hyperloader tag``: tag lines of text."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from hyperloader.cli.colours import coloured
+from hyperloader.errors import ConfigError, DataError
+
+
+def tag(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A training run or a checkpoint.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Sentences; default: stdin.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="The task (an error lists them).")] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option(help="Read lines from this file; may be repeated.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of colours.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 64,
+    device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
+) -> None:
+    """Tag sentences from arguments, files or standard input, one a line.
+
+    With --json each line holds the text, its words and its spans: label, text, character offsets
+    (end exclusive), word indices and score.
+
+    Examples:
+
+      hyperloader tag runs/quickstart --task dining "a table for two at noon"
+
+      hyperloader tag runs/my-run --task movie --json < questions.txt > spans.jsonl
+    """
+    from hyperloader.tagger import Tagger
+
+    tagger = Tagger.from_pretrained(run, device)
+    if task is None:
+        if len(tagger.tasks) > 1:
+            raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
+        task = tagger.tasks[0]
+    tagger.labels(task)
+    console = Console(highlight=False, soft_wrap=True)
+    for tagged in tagger.pipe(_lines(texts, file), task, batch_size=batch_size):
+        if as_json:
+            sys.stdout.write(json.dumps(asdict(tagged), ensure_ascii=False) + "\n")
+        else:
+            console.print(coloured(tagged) if tagged.words else Text(tagged.text))
+
+
+def _lines(texts: list[str] | None, files: list[Path] | None) -> Iterator[str]:
+    if texts:
+        yield from texts
+    for path in files or []:
+        try:
+            with path.open("rb") as stream:
+                yield from _decode(stream, str(path))
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", path) from error
+    if not texts and not files:
+        if sys.stdin.isatty():
+            Console(stderr=True).print("type a sentence a line; end with Ctrl-D", style="dim")
+        yield from _decode(sys.stdin.buffer, "standard input")
+
+
+def _decode(stream: object, name: str) -> Iterator[str]:
+    for number, line in enumerate(stream, start=1):  # type: ignore[call-overload]
+        try:
+            yield line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise DataError("not UTF-8; convert the file first", name, number) from error

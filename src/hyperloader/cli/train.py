@@ -1,0 +1,181 @@
+"""``hyperloader train``: train one model on all the tasks of a folder, or go on with a run."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hyperloader.errors import ConfigError, HyperloaderError
+
+
+def train(
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder with one folder a task, or one corpus."),
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="A recipe's name or YAML file (see: hyperloader recipes).")
+    ] = "quickstart",
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Where to save; default: runs/NAME-TIME.")
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Only this task; may be given several times.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Short for --set model.method=…")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Short for --set backbone=…")] = None,
+    seed: Annotated[int | None, typer.Option(help="Short for --set seed=…")] = None,
+    steps: Annotated[int | None, typer.Option(help="Short for --set training.steps=…")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a recipe's key; may be repeated."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with this run, exactly.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Build and show everything, train nothing.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also log for TensorBoard, into the run.")
+    ] = False,
+) -> None:
+    """Train one model on all the tasks of a folder.
+
+    Every step's loss goes to RUN/log.jsonl; checkpoints are written at each validation and on
+    Ctrl-C. A killed run goes on with --resume RUN and ends as if it had never stopped.
+
+    Examples:
+
+      hyperloader train --data my_corpora --steps 2000
+
+      hyperloader train --data my_corpora --recipe reference --backbone google-t5/t5-base
+
+      hyperloader train --resume runs/my-run
+    """
+    from hyperloader.evaluation.evaluate import f1_evaluator
+    from hyperloader.training.run import RunFolder
+    from hyperloader.training.start import resume_run, start_run
+
+    console = _console()
+    if resume is not None:
+        if out is not None or settings or dry_run:
+            raise ConfigError("--resume goes on with a run as it was; leave --out and --set away")
+        about = RunFolder.open(resume).about()
+        corpora = _load(data or Path(about["data"]), about["tasks"])
+        trainer = resume_run(
+            resume,
+            corpora,
+            make_evaluate=_evaluator(f1_evaluator),
+            listeners=_listeners(resume, tensorboard),
+            console=console,
+        )
+        console.print(f"going on with {resume} after step {trainer.progression.step}")
+        out = resume
+    else:
+        if data is None:
+            raise ConfigError("give --data DIR (a folder with one folder a task) or --resume RUN")
+        chosen = _recipe(recipe, settings or [], method, backbone, seed, steps)
+        corpora = _load(data, task)
+        out = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        if dry_run:
+            _show_plan(console, chosen, corpora)
+            return
+        trainer = start_run(
+            chosen,
+            corpora,
+            out,
+            about={"data": str(data.resolve()), "tasks": list(corpora)},
+            make_evaluate=_evaluator(f1_evaluator),
+            listeners=_listeners(out, tensorboard),
+            console=console,
+        )
+        counts = trainer.model.parameter_counts()
+        console.print(
+            f"{trainer.model.config.method}: {counts['trainable']:,} of {counts['total']:,} "
+            f"parameters trained, {len(corpora)} tasks, saved in {out}"
+        )
+    state = trainer.train()
+    console.print(f"done: best checkpoint after step {state.best_step}")
+    console.print(f"next: hyperloader evaluate {out} --split test", highlight=False)
+
+
+def _recipe(
+    name: str,
+    settings: list[str],
+    method: str | None,
+    backbone: str | None,
+    seed: int | None,
+    steps: int | None,
+) -> Any:
+    from hyperloader.config import load_recipe
+
+    short = {
+        "model.method": method,
+        "backbone": backbone,
+        "seed": seed,
+        "training.steps": steps,
+    }
+    return load_recipe(name, [*settings, *(f"{k}={v}" for k, v in short.items() if v is not None)])
+
+
+def _load(data: Path, tasks: list[str] | None) -> Any:
+    from hyperloader.corpora.registry import load_corpora
+
+    return load_corpora(data, tasks)
+
+
+def _evaluator(f1_evaluator: Any) -> Any:
+    return lambda codec, corpora, sentences: f1_evaluator(codec, corpora, sentences=sentences)
+
+
+def _console() -> Console:
+    import os
+
+    return Console(quiet=os.environ.get("RANK", "0") != "0", highlight=False)
+
+
+def _listeners(out: Path, tensorboard: bool) -> list[Any]:
+    if not tensorboard:
+        return []
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise HyperloaderError(
+            "TensorBoard is not installed: pip install 'hyperloader[tensorboard]'"
+        ) from error
+    writer = SummaryWriter(out / "tensorboard")
+
+    def listen(kind: str, entry: dict[str, Any]) -> None:
+        for key, value in entry.items():
+            if isinstance(value, int | float) and key != "step":
+                writer.add_scalar(f"{kind}/{key}", value, entry["step"])
+
+    return [listen]
+
+
+def _show_plan(console: Console, recipe: Any, corpora: Any) -> None:
+    """What a run would train on and how large its model is."""
+    from hyperloader.training.setup import build, encode, select_data
+
+    selected = select_data(recipe, corpora)
+    checkpoint = build(recipe, selected)
+    windows = encode(checkpoint.codec, selected)
+    table = Table(box=None, header_style="bold")
+    for column in ("task", "train", "validation", "labels", "longest input (sub-tokens)"):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    for name, corpus in selected.items():
+        longest = max(len(window.source) for window in windows.train[name])
+        sizes = [f"{len(corpus.splits[part]):,}" for part in ("train", "validation")]
+        labels = len(checkpoint.codec.labels[name])
+        table.add_row(name, *sizes, str(labels), str(longest))
+    console.print(table)
+    counts = checkpoint.model.parameter_counts()
+    console.print(
+        f"{checkpoint.model.config.method} on {recipe.backbone}: {counts['trainable']:,} of "
+        f"{counts['total']:,} parameters trained, {recipe.training.steps:,} steps of "
+        f"{recipe.training.batch_size}"
+    )

@@ -1,0 +1,175 @@
+"""Recipes: everything that decides what a training run does, as YAML with no unknown keys."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hyperloader.errors import ConfigError
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSection(_Section):
+    """Which sentences are used and how batches are drawn from the tasks."""
+
+    fraction: float = Field(1.0, gt=0, le=1, description="share of train and validation used")
+    temperature: float = Field(10.0, gt=0, description="task sampling, p proportional to n^(1/T)")
+    batches: Literal["per_task", "mixed"] = Field(
+        "per_task", description="one task a batch (the paper), or each row its own task"
+    )
+    draw: Literal["epochs", "replacement"] = Field(
+        "epochs", description="every sentence once before any twice, or with replacement"
+    )
+
+
+class TrainingSection(_Section):
+    """The optimisation."""
+
+    steps: int = Field(2**18, gt=0)
+    batch_size: int = Field(32, gt=0, description="sentences a step, over all processes")
+    gradient_accumulation: int = Field(1, gt=0, description="parts that a process cuts a step in")
+    learning_rate: float = Field(3e-4, gt=0)
+    backbone_learning_rate: float | None = Field(
+        None, gt=0, description="for trained parameters of the backbone; default: learning_rate"
+    )
+    schedule: Literal["constant", "linear"] = "constant"
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(1e-8, gt=0)
+    clip_norm: float = Field(1.0, gt=0)
+    loss: Literal["full", "decisions"] = Field(
+        "full", description="cross-entropy of all tokens (the paper), or of the decisions alone"
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    loss_reduction: Literal["mean", "sum"] = Field("mean", description="over the tokens of a batch")
+    precision: Literal["float32", "bf16"] = "float32"
+    gradient_checkpointing: bool = False
+
+
+class ValidationSection(_Section):
+    """When and how the model is validated, and which checkpoint counts as the best."""
+
+    every: int = Field(1000, gt=0, description="steps between validations (and checkpoints)")
+    select: Literal["loss", "f1", "last"] = "loss"
+    sentences: int | None = Field(
+        None, gt=0, description="validation sentences of a task for F1 at most; default: all"
+    )
+
+
+class Recipe(_Section):
+    """A training run. See docs/training.md for what each published recipe sets and why."""
+
+    seed: int = 42
+    backbone: str = Field(
+        "google-t5/t5-base",
+        description="a Hub name, a folder, or scratch:tiny, scratch:mini, scratch:small",
+    )
+    vocab_size: int = Field(8000, gt=300, description="of the tokenizer of a scratch backbone")
+    dropout: float | None = Field(None, ge=0, lt=1, description="default: the backbone's own")
+    model: dict[str, Any] = Field(default_factory=dict, description="fields of ModelConfig")
+    codec: dict[str, Any] = Field(default_factory=dict, description="fields of CodecConfig")
+    data: DataSection = DataSection()
+    training: TrainingSection = TrainingSection()
+    validation: ValidationSection = ValidationSection()
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    folder = files("hyperloader") / "recipes"
+    return sorted(
+        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
+    )
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe by name or from a YAML file, with ``key=value`` overrides (dotted keys).
+
+    Raises:
+        ConfigError: no such recipe, unreadable YAML, an unknown key or a value that does not fit.
+    """
+    if name in recipe_names():
+        text, where = (files("hyperloader") / "recipes" / f"{name}.yaml").read_text(), name
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(
+                f"unknown recipe {name!r} (known: {', '.join(recipe_names())}; or give a YAML file)"
+            )
+        text, where = path.read_text(encoding="utf-8"), str(path)
+    values = _yaml(text, where)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: a recipe is a mapping of keys to values")
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set takes key=value, not {override!r}, e.g. training.steps=1000")
+        *path_to, last = key.strip().split(".")
+        section = values
+        for part in path_to:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"--set {key}: {part!r} has no keys below it")
+        section[last] = _yaml(value, f"--set {key}")
+    return parse_model(Recipe, values, where)
+
+
+def parse_model(kind: type[_M], values: dict[str, Any], where: str) -> _M:
+    """``kind(**values)`` with the first thing that is wrong as a one-line ConfigError."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            near = get_close_matches(key, _keys(kind), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{where}: unknown key {key!r}{hint}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{where}: {key}: {message} (given: {first['input']!r})") from error
+
+
+def _keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in kind.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line}: not valid YAML: {error!s}".splitlines()[0]) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 as PyYAML reads it, but with 3e-4 as a number, and repeated keys refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                raise yaml.YAMLError(f"the key {key!r} is given twice")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?([eE][-+]?\d+)$"),
+    list("-+0123456789"),
+)

@@ -1,0 +1,142 @@
+"""Saving and loading a model: a JSON configuration and safetensors, never a pickle.
+
+A folder holds the parameters that training changed. The frozen rest of the backbone is named
+together with a hash of its values, or stored too ("whole") where no name could bring it back.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedModel
+
+from hyperloader.errors import CheckpointError
+from hyperloader.modeling.backbone import backbone_hash, load_backbone
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.model import TaggingModel
+from hyperloader.store import atomic_folder, check_folder, disk_error, read_json
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+FORMAT = 1
+
+
+def save_pretrained(model: TaggingModel, folder: Path | str, whole: bool | None = None) -> None:
+    """Save ``model`` as ``folder``, atomically.
+
+    Args:
+        whole: store the backbone's frozen weights too; default: only where it has no name.
+    """
+    with atomic_folder(Path(folder)) as temporary:
+        write_model(model, temporary, whole)
+
+
+def write_model(model: TaggingModel, folder: Path, whole: bool | None = None) -> None:
+    """Write the model's files into an existing ``folder``."""
+    if whole is None:
+        whole = model.backbone_name is None
+    trained = set(model.trainable_names())
+    tensors = {
+        name: parameter.detach().to("cpu").contiguous()
+        for name, parameter in model.named_parameters()
+        if whole or name in trained or name.startswith("source.")
+    }
+    config = {
+        "format": FORMAT,
+        "model": model.config.model_dump(mode="json"),
+        "backbone": {
+            "name": model.backbone_name,
+            "whole": whole,
+            "frozen_sha256": None if whole else _frozen_hash(model),
+            "config": model.backbone.config.to_dict(),
+        },
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True))
+    write_tensors(folder / WEIGHTS, tensors)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """A safetensors file. Raises CheckpointError when it cannot be written (disk full)."""
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        full = "No space left" in str(error)
+        raise disk_error(path, OSError(28 if full else 5, str(error))) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises CheckpointError when it is damaged."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
+
+
+def from_pretrained(folder: Path | str, backbone: PreTrainedModel | None = None) -> TaggingModel:
+    """Load a model saved by :func:`save_pretrained`, in evaluation mode on the CPU.
+
+    Args:
+        backbone: use this one instead of the one that the folder names or holds.
+
+    Raises:
+        CheckpointError: the folder is missing, incomplete or damaged, or the backbone is not the
+            one that the model was trained on.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    config = read_json(folder / CONFIG)
+    if config.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{folder} has checkpoint format {config.get('format')}, this version reads {FORMAT}"
+        )
+    try:
+        model_config = ModelConfig(**config["model"])
+    except (ValidationError, KeyError) as error:
+        raise CheckpointError(f"{folder / CONFIG} is not usable: {error}") from error
+    about = config["backbone"]
+    if backbone is None:
+        backbone = _shape_of(about["config"]) if about["whole"] else load_backbone(about["name"])
+    model = TaggingModel(backbone, model_config, backbone_name=about["name"])
+    if not about["whole"] and _frozen_hash(model) != about["frozen_sha256"]:
+        raise CheckpointError(
+            f"{folder} was trained on another backbone than the present {about['name']!r} "
+            "(the hash of its frozen weights differs); give the original one"
+        )
+    load_parameters(model, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
+    return model.eval()
+
+
+@torch.no_grad()
+def load_parameters(model: TaggingModel, tensors: dict[str, Tensor], where: str) -> None:
+    """Copy ``tensors`` into the parameters of the same names; all trained ones must be there."""
+    parameters = dict(model.named_parameters())
+    needed = {*model.trainable_names(), *(n for n in parameters if n.startswith("source."))}
+    for problem, names in (
+        ("lacks", needed - set(tensors)),
+        ("has the unknown", set(tensors) - set(parameters)),
+        (
+            "has another shape for",
+            {n for n in tensors if n in parameters and tensors[n].shape != parameters[n].shape},
+        ),
+    ):
+        if names:
+            raise CheckpointError(f"{where} {problem} {sorted(names)[0]} ({len(names)} such)")
+    for name, tensor in tensors.items():
+        parameters[name].copy_(tensor)
+
+
+def _shape_of(config: dict[str, Any]) -> PreTrainedModel:
+    settings = AutoConfig.for_model(**config)
+    backbone = AutoModelForSeq2SeqLM.from_config(settings)
+    # transformers ties the output embedding whatever the configuration says; as does training.
+    return backbone.eval()
+
+
+def _frozen_hash(model: TaggingModel) -> str:
+    trained = {n.removeprefix("backbone.") for n in model.trainable_names()}
+    return backbone_hash(model.backbone, exclude=trained)

@@ -1,0 +1,146 @@
+"""Folders that are either complete or absent: written aside, hashed, synced, then renamed."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hyperloader.errors import CheckpointError
+
+MANIFEST = "manifest.json"
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder; on success it becomes ``target``, with a manifest of hashes.
+
+    A crash at any moment leaves the old ``target`` or the new one, never half of it.
+
+    Raises:
+        CheckpointError: the disk is full or not writable (nothing half-written stays).
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        files = sorted(p for p in temporary.rglob("*") if p.is_file())
+        manifest = {
+            path.relative_to(temporary).as_posix(): {
+                "bytes": path.stat().st_size,
+                "sha256": file_hash(path),
+            }
+            for path in files
+        }
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        for path in [*files, temporary / MANIFEST]:
+            _sync(path)
+        _sync(temporary)
+        if target.exists():
+            old = target.with_name(f".{target.name}.{os.getpid()}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            os.rename(target, old)
+            os.rename(temporary, target)
+            shutil.rmtree(old)
+        else:
+            os.rename(temporary, target)
+        _sync(target.parent)
+    except OSError as error:
+        raise disk_error(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Compare every file with the manifest.
+
+    Raises:
+        CheckpointError: no folder, no manifest, a pickle, a missing, shortened or changed file.
+    """
+    if not folder.exists():
+        raise CheckpointError(f"{folder} does not exist; give a folder written by save_pretrained")
+    if not folder.is_dir():
+        kind = "a pickle, which is never read" if folder.suffix in _PICKLES else "a file"
+        raise CheckpointError(f"{folder} is {kind}; give a folder written by save_pretrained")
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        if pickles := sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES):
+            raise CheckpointError(
+                f"{folder} holds {pickles[0]}, a pickle, which is never read (it could run any "
+                "code); convert it to safetensors with save_pretrained first"
+            )
+        raise CheckpointError(
+            f"{folder} has no {MANIFEST}: it is no checkpoint, or one whose writing was cut short"
+        )
+    for name, entry in read_json(manifest).items():
+        path = folder / name
+        if not path.exists():
+            raise CheckpointError(f"{path} is missing; the checkpoint is damaged, use another one")
+        size = path.stat().st_size
+        if size != entry["bytes"]:
+            raise CheckpointError(
+                f"{path} has {size} bytes instead of {entry['bytes']}; "
+                "the checkpoint is damaged, use another one"
+            )
+        if file_hash(path) != entry["sha256"]:
+            raise CheckpointError(
+                f"{path} is not what was written (its hash differs); "
+                "the checkpoint is damaged, use another one"
+            )
+
+
+def read_json(path: Path) -> dict:
+    """The object in a JSON file. Raises CheckpointError when it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON ({error}); it is damaged") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object; it is damaged")
+    return value
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        _sync(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise disk_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def disk_error(path: Path, error: OSError) -> CheckpointError:
+    """What a failed write means for the user."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return CheckpointError(
+            f"the disk is full: {path} was not written and what was there before is kept; "
+            "make room and go on with --resume"
+        )
+    return CheckpointError(f"{path} cannot be written: {error.strerror or error}")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,263 @@
+"""The training loop: one function of the step number, so that resuming is exact."""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+
+from hyperloader.codec.collate import EncodedWindow
+from hyperloader.codec.sentt import SentTCodec
+from hyperloader.config import Recipe
+from hyperloader.errors import ConfigError, TrainingError
+from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.pretrained import load_parameters, read_tensors
+from hyperloader.training.interrupt import Interrupt
+from hyperloader.training.objective import Objective
+from hyperloader.training.optim import build_optimizer, rate_factor, set_rate
+from hyperloader.training.progress import Listener, TrainingProgress
+from hyperloader.training.run import RunFolder
+from hyperloader.training.sampler import TaskSampler
+
+Windows = Mapping[str, Sequence[EncodedWindow]]
+Evaluate = Callable[[TaggingModel], dict[str, float]]
+
+
+@dataclass
+class Progression:
+    """Where a run stands; all of it goes into a checkpoint."""
+
+    step: int = 0
+    drawn: dict[str, int] = field(default_factory=dict)
+    best_step: int | None = None
+    best_value: float | None = None
+    data: str = ""
+
+
+class Trainer:
+    """Trains ``model`` on encoded windows.
+
+    Args:
+        train, validation: windows of each task.
+        run: where the log and the checkpoints go.
+        evaluate: F1 of each task on the validation sentences; called on the main process only.
+        listeners: told of every logged entry.
+
+    Raises:
+        ConfigError: the batch size does not divide by processes times accumulation.
+    """
+
+    def __init__(
+        self,
+        model: TaggingModel,
+        codec: SentTCodec,
+        recipe: Recipe,
+        train: Windows,
+        validation: Windows,
+        run: RunFolder,
+        *,
+        evaluate: Evaluate | None = None,
+        listeners: Sequence[Listener] = (),
+        console: Console | None = None,
+    ) -> None:
+        config = recipe.training
+        self.recipe, self.codec, self.run = recipe, codec, run
+        self.train_windows, self.validation_windows = train, validation
+        self.evaluate, self.listeners = evaluate, listeners
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if config.precision == "bf16" else "no"
+        )
+        parts = self.accelerator.num_processes * config.gradient_accumulation
+        if config.batch_size % parts:
+            raise ConfigError(
+                f"training.batch_size {config.batch_size} does not divide into "
+                f"{self.accelerator.num_processes} processes x {config.gradient_accumulation} parts"
+            )
+        self.console = console or Console(quiet=not self.accelerator.is_main_process)
+        self.model = model
+        if config.gradient_checkpointing:
+            model.gradient_checkpointing_enable()
+        self.optimizer = build_optimizer(model, config)
+        self.objective = Objective(model, codec, config)
+        # DistributedDataParallel wraps forward only, so the loss is computed inside of it.
+        self.step_module = self.accelerator.prepare(self.objective)
+        self.sampler = TaskSampler(
+            {task: len(windows) for task, windows in train.items()},
+            batch_size=config.batch_size,
+            temperature=recipe.data.temperature,
+            mixed=recipe.data.batches == "mixed",
+            replacement=recipe.data.draw == "replacement",
+            seed=recipe.seed,
+        )
+        self.progression = Progression(data=_fingerprint(train, validation))
+
+    def resume(self) -> int:
+        """Go on from the run's newest complete checkpoint, or from the start; return the step.
+
+        Raises:
+            TrainingError: the sentences are not those that the run was started with.
+        """
+        folder = self.run.newest()
+        if folder is not None:
+            tensors = read_tensors(folder / "model.safetensors")
+            load_parameters(self.model, tensors, str(folder / "model.safetensors"))
+            state = self.run.restore(folder, self.model, self.optimizer)
+            if state["data"] != self.progression.data:
+                raise TrainingError(
+                    f"the data are not what {self.run.path} was trained on; restore the files "
+                    "or start a new run"
+                )
+            self.progression = Progression(**state)
+            self.sampler.restore(self.progression.drawn)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            self.run.cut_log(self.progression.step)
+        return self.progression.step
+
+    def train(self) -> Progression:
+        """Train to the recipe's last step.
+
+        Raises:
+            TrainingError: a loss or a gradient that is not finite (naming step and task).
+            KeyboardInterrupt: stopped by a signal, after a checkpoint of the last whole step.
+        """
+        config, state = self.recipe.training, self.progression
+        if state.step == 0:
+            self._save()
+        started, first = time.monotonic(), state.step
+        spent_validating = 0.0
+        with (
+            Interrupt() as interrupt,
+            TrainingProgress(self.console, config.steps, state.step) as progress,
+        ):
+            for step in range(state.step + 1, config.steps + 1):
+                loss, norm, tasks = self._step(step)
+                state.step, state.drawn = step, self.sampler.state()
+                seconds = time.monotonic() - started - spent_validating
+                speed = (step - first) * config.batch_size / seconds
+                rate = self.optimizer.param_groups[0]["lr"]
+                self._log(
+                    "train",
+                    step=step,
+                    loss=loss,
+                    tasks=tasks,
+                    learning_rate=rate,
+                    gradient_norm=norm,
+                    sentences_per_second=round(speed, 1),
+                )
+                progress.step(step, loss, rate, speed)
+                if step % self.recipe.validation.every == 0 or step == config.steps:
+                    before = time.monotonic()
+                    self._validate(progress)
+                    spent_validating += time.monotonic() - before
+                elif interrupt.requested:
+                    self._save()
+                if interrupt.requested:
+                    raise KeyboardInterrupt(
+                        f"stopped after step {step}; go on with: "
+                        f"hyperloader train --resume {self.run.path}"
+                    )
+        return state
+
+    def _step(self, step: int) -> tuple[float, float, list[str]]:
+        config = self.recipe.training
+        draws = self.sampler.step(step)
+        batch = [self.train_windows[task][index] for task, index in draws]
+        tasks = list(dict.fromkeys(task for task, _ in draws))
+        # Seeded anew each step, so that dropout needs no state in the checkpoint.
+        rank = self.accelerator.process_index
+        seed = np.random.SeedSequence([self.recipe.seed, step, rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(seed[0] >> np.uint64(1)))
+        set_rate(self.optimizer, rate_factor(step, config))
+        self.step_module.train()
+        world, parts = self.accelerator.num_processes, config.gradient_accumulation
+        mine = batch[rank::world]
+        smoothing = config.label_smoothing
+        divisor = 1.0 if config.loss_reduction == "sum" else self.objective.count(batch)
+        total = torch.zeros((), device=self.accelerator.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        for part in range(parts):
+            between = (
+                self.accelerator.no_sync(self.step_module) if part + 1 < parts else nullcontext()
+            )
+            with between:
+                with self.accelerator.autocast():
+                    loss = self.step_module(mine[part::parts], smoothing) / divisor
+                # Gradients are averaged over processes; each computed its share of the sum.
+                self.accelerator.backward(loss * world)
+            total += loss.detach()
+        value = float(self.accelerator.reduce(total, reduction="sum"))
+        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm))
+        if not (math.isfinite(value) and math.isfinite(norm)):
+            kept = self.run.newest()
+            raise TrainingError(
+                f"the {'gradient' if math.isfinite(value) else 'loss'} is not finite at step "
+                f"{step} (task {', '.join(tasks)}); "
+                + (f"the last good checkpoint is {kept}; " if kept else "")
+                + "lower training.learning_rate or use precision float32"
+            )
+        self.optimizer.step()
+        return value, norm, tasks
+
+    def _validate(self, progress: TrainingProgress) -> None:
+        state, select = self.progression, self.recipe.validation.select
+        if self.accelerator.is_main_process:
+            entry: dict[str, Any] = {"step": state.step, **self._validation_loss()}
+            if self.evaluate is not None:
+                scores = self.evaluate(self.model)
+                entry |= {"f1": sum(scores.values()) / len(scores), "f1_by_task": scores}
+            value = {"loss": -entry["loss"], "f1": entry.get("f1"), "last": float(state.step)}[
+                select
+            ]
+            best = value is not None and (state.best_value is None or value > state.best_value)
+            if best:
+                state.best_step, state.best_value = state.step, value
+            self._log("validation", **entry)
+            progress.validated(entry, best)
+        self._save()
+
+    @torch.no_grad()
+    def _validation_loss(self) -> dict[str, Any]:
+        """Mean loss per token (or decision) of each task, unsmoothed, and the mean over tasks."""
+        self.objective.eval()
+        losses = {}
+        for task, windows in self.validation_windows.items():
+            if not windows:
+                continue
+            ordered = sorted(windows, key=lambda w: len(w.source))
+            total = 0.0
+            for start in range(0, len(ordered), 64):
+                with self.accelerator.autocast():
+                    total += float(self.objective(ordered[start : start + 64]))
+            losses[task] = total / self.objective.count(windows)
+        mean = sum(losses.values()) / len(losses) if losses else float("nan")
+        return {"loss": mean, "loss_by_task": losses}
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            self.run.save(self.model, self.codec, self.optimizer, vars(self.progression))
+        self.accelerator.wait_for_everyone()
+
+    def _log(self, kind: str, **entry: Any) -> None:
+        if self.accelerator.is_main_process:
+            self.run.log(kind=kind, **entry)
+            for listener in self.listeners:
+                listener(kind, entry)
+
+
+def _fingerprint(*parts: Windows) -> str:
+    """A hash of every encoded sentence, in order."""
+    digest = hashlib.sha256()
+    for windows in parts:
+        for task, rows in windows.items():
+            digest.update(f"{task} {len(rows)}\n".encode())
+            for row in rows:
+                digest.update(repr((row.source, row.target)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,56 @@
+"""Losses of a batch, as a sum and the number that it is divided by."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hyperloader.codec.collate import IGNORED
+from hyperloader.codec.decisions import Decisions
+from hyperloader.codec.grammar import Grammar
+
+
+def token_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy summed over the target tokens.
+
+    ``logits`` is (batch, length, vocabulary), ``labels`` (batch, length) with -100 where ignored.
+    Smoothing spreads its share evenly over the whole vocabulary, as fairseq's criterion that the
+    published code uses.
+    """
+    return F.cross_entropy(
+        logits.flatten(0, 1).float(),
+        labels.flatten(),
+        ignore_index=IGNORED,
+        label_smoothing=smoothing,
+        reduction="sum",
+    )
+
+
+def decision_loss(
+    states: Tensor,
+    decisions: Decisions,
+    grammar: Grammar,
+    output: Tensor,
+    scale: float,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy over the allowed tokens of every decision, summed.
+
+    ``states`` (batch, length, d) are the decoder's, ``output`` (vocabulary, d) its output
+    embedding. Smoothing spreads its share over the allowed tokens.
+    """
+    device = states.device
+    chosen = states[decisions.row.to(device), decisions.position.to(device)] * scale
+    logits = torch.cat(
+        [
+            chosen @ output[grammar.tokens.to(device)].T.to(chosen.dtype),
+            (chosen * output[decisions.closing.to(device)]).sum(-1, keepdim=True).to(chosen.dtype),
+        ],
+        dim=1,
+    ).float()
+    allowed = decisions.allowed.to(device)
+    scores = logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
+    loss = -scores.gather(1, decisions.choice.to(device)[:, None]).sum()
+    if smoothing:
+        spread = scores.masked_fill(~allowed, 0.0).sum(-1) / allowed.sum(-1)
+        loss = (1 - smoothing) * loss - smoothing * spread.sum()
+    return loss

@@ -1,0 +1,139 @@
+"""The folder of a training run: its recipe, its log and its checkpoints."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from hyperloader.checkpoint import (
+    CHECKPOINTS,
+    TRAINER,
+    complete_checkpoints,
+    step_name,
+    write_checkpoint,
+)
+from hyperloader.codec.sentt import SentTCodec
+from hyperloader.config import Recipe, parse_model
+from hyperloader.errors import CheckpointError, ConfigError
+from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.pretrained import read_tensors, write_tensors
+from hyperloader.store import atomic_folder, check_folder, read_json, write_text
+
+RUN = "run.yaml"
+LOG = "log.jsonl"
+OPTIMIZER = "optimizer.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """``run.yaml`` (recipe and data), ``log.jsonl`` and ``checkpoints/step-…``."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, recipe: Recipe, about: Mapping[str, Any]) -> "RunFolder":
+        """Start a new run. Raises ConfigError when ``path`` already holds one."""
+        if (path / RUN).exists():
+            raise ConfigError(
+                f"{path} already holds a run; choose another --out, or go on with --resume {path}"
+            )
+        folder = cls(path)
+        content = {**about, "recipe": recipe.model_dump(mode="json")}
+        write_text(path / RUN, yaml.safe_dump(content, sort_keys=False))
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing run. Raises CheckpointError when there is none."""
+        if not (path / RUN).is_file():
+            raise CheckpointError(f"{path} holds no run ({RUN} is missing); nothing to resume")
+        return cls(path)
+
+    def about(self) -> dict[str, Any]:
+        """What ``run.yaml`` says besides the recipe: data folder, tasks."""
+        return yaml.safe_load((self.path / RUN).read_text())
+
+    def recipe(self) -> Recipe:
+        """The recipe the run was started with."""
+        return parse_model(Recipe, self.about()["recipe"], str(self.path / RUN))
+
+    def newest(self) -> Path | None:
+        """The newest checkpoint that is complete and undamaged."""
+        for folder in reversed(complete_checkpoints(self.path)):
+            try:
+                check_folder(folder)
+            except CheckpointError:
+                continue
+            return folder
+        return None
+
+    def save(
+        self,
+        model: TaggingModel,
+        codec: SentTCodec,
+        optimizer: torch.optim.Optimizer,
+        state: dict[str, Any],
+    ) -> None:
+        """Write the checkpoint of ``state["step"]``; older ones but the best are then removed."""
+        target = self.path / CHECKPOINTS / step_name(state["step"])
+        with atomic_folder(target) as folder:
+            write_checkpoint(folder, model, codec)
+            write_tensors(folder / OPTIMIZER, _optimizer_tensors(model, optimizer))
+            (folder / TRAINER).write_text(json.dumps(state, indent=1))
+        keep = {target.name, step_name(state["best_step"] or state["step"])}
+        for old in complete_checkpoints(self.path):
+            if old.name not in keep:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def restore(
+        self, folder: Path, model: TaggingModel, optimizer: torch.optim.Optimizer
+    ) -> dict[str, Any]:
+        """Load the optimiser's tensors from ``folder``; return the state stored beside them."""
+        tensors = read_tensors(folder / OPTIMIZER)
+        for name, parameter in model.named_parameters():
+            found = {
+                key.removesuffix(f"/{name}"): tensor
+                for key, tensor in tensors.items()
+                if key.endswith(f"/{name}")
+            }
+            if found:
+                optimizer.state[parameter] = {
+                    key: value if key == "step" else value.to(parameter.device)
+                    for key, value in found.items()
+                }
+        return read_json(folder / TRAINER)
+
+    def cut_log(self, step: int) -> None:
+        """Drop log lines after ``step``: those steps are about to be made again."""
+        path = self.path / LOG
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
+            write_text(path, "".join(kept))
+
+    def log(self, **entry: Any) -> None:
+        """Append one JSON line to the log."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def _step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _optimizer_tensors(model: TaggingModel, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{key}/{name}": value.detach().to("cpu").contiguous()
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }

@@ -1,0 +1,84 @@
+"""Small builders shared by the tests: a tokenizer, a codec, a backbone and a model in a blink."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from hyperloader.codec.sentt import CodecConfig, SentTCodec
+from hyperloader.codec.tokenizer import train_tokenizer
+from hyperloader.modeling.backbone import scratch_backbone
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.model import TaggingModel
+
+# One label begins with another, one with the tag I, and most take several pieces.
+LABELS: dict[str, tuple[str, ...]] = {
+    "music": ("TRACK", "TRACK_TITLE", "ARTIST", "MUSIC_ITEM", "ITEM"),
+    "flights": ("fromloc.city_name", "toloc.city_name", "airline_code", "I_stop", "O_fare"),
+    "one": ("thing",),
+}
+SENTENCES = (
+    "play the song little robin redbreast",
+    "show me flights from boston to denver",
+    "which thing is the best thing",
+    "O I TRACK ARTIST MUSIC ITEM",
+    "what does the fare code mean",
+)
+
+
+@cache
+def tiny_tokenizer(vocab_size: int = 400, sentinels: int = 100) -> PreTrainedTokenizerFast:
+    """A unigram tokenizer learnt from SENTENCES and the label texts; made once a session."""
+    texts = [*SENTENCES, *(label for labels in LABELS.values() for label in labels)]
+    return train_tokenizer(texts, vocab_size=vocab_size, sentinels=sentinels)
+
+
+def tiny_codec(labels: Mapping[str, Sequence[str]] = LABELS, **config: Any) -> SentTCodec:
+    """A codec with the tiny tokenizer; ``config`` are fields of CodecConfig."""
+    return SentTCodec(tiny_tokenizer(), labels, CodecConfig(**config))
+
+
+def tiny_backbone(codec: SentTCodec, *, seed: int = 0, dropout: float = 0.0) -> PreTrainedModel:
+    """A random T5 (64 wide, 2+2 layers) for the tokenizer of ``codec``."""
+    torch.manual_seed(seed)
+    return scratch_backbone(
+        "tiny",
+        vocab_size=len(codec.tokenizer),
+        sentinels=codec.pieces.sentinels,
+        pad=codec.pieces.pad,
+        eos=codec.pieces.eos,
+        dropout=dropout,
+    )
+
+
+def tiny_model(
+    codec: SentTCodec | None = None,
+    *,
+    seed: int = 0,
+    random: bool = False,
+    dropout: float = 0.0,
+    **config: Any,
+) -> TaggingModel:
+    """A tagging model in eval mode over the tasks of ``codec``.
+
+    Args:
+        random: also draw the generated parts at random, so that tasks differ and LoRA acts
+            (as initialised they hardly do).
+        config: fields of ModelConfig other than ``tasks``.
+    """
+    codec = codec or tiny_codec()
+    backbone = tiny_backbone(codec, seed=seed, dropout=dropout)
+    model = TaggingModel(backbone, ModelConfig(tasks=tuple(codec.labels), **config))
+    if random:
+        randomise(model, seed)
+    return model.eval()
+
+
+def randomise(model: TaggingModel, seed: int = 0, std: float = 0.1) -> None:
+    """Draw every parameter of the model's source from N(0, std^2), in place."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.source.parameters():
+            parameter.normal_(0.0, std, generator=generator)
