@@ -1,4 +1,4 @@
-"""Cutting and stitching: what is cut and stitched again is what it was, and the rules one by one."""
+"""Cutting and stitching: what is cut and stitched again is what it was, and each rule."""
 
 from itertools import pairwise
 

@@ -74,5 +74,6 @@ def collate(windows: Sequence[EncodedWindow], pad: int) -> Batch:
 
 
 def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    width = max(map(len, rows))
+    # Multiples of 8: few distinct shapes, so that kernels are prepared once and not every step.
+    width = -(-max(map(len, rows)) // 8) * 8
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])

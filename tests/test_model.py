@@ -1,0 +1,397 @@
+"""The tagging model: tasks, gradients, what is frozen, threads, compilation, backbone families."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from transformers import (
+    BertConfig,
+    BertModel,
+    MT5Config,
+    MT5ForConditionalGeneration,
+    PreTrainedModel,
+    T5Config,
+    T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5ForConditionalGeneration,
+)
+
+from helpers import LABELS, SENTENCES, randomise, tiny_backbone, tiny_codec, tiny_model
+from hyperloader.codec.collate import Batch, collate, encode_example, encode_words
+from hyperloader.decoding.engine import Decoder
+from hyperloader.errors import ConfigError, HyperloaderError
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.inject import NoActiveWeightsError
+from hyperloader.modeling.model import TaggingModel
+from hyperloader.types import Example, Span
+
+CODEC = tiny_codec()
+TASKS = tuple(LABELS)
+METHODS = ("hyperloader", "hyperformer++", "hyperformer")
+
+
+def batch_of(*tasks: str) -> Batch:
+    """One window for each of ``tasks``, of different sentences and lengths."""
+    windows = []
+    for i, task in enumerate(tasks):
+        words = tuple(SENTENCES[i % len(SENTENCES)].split())
+        spans = (Span(1, 3, LABELS[task][0]),)
+        windows += encode_example(CODEC, Example(words, spans, task))
+    return collate(windows, CODEC.pieces.pad)
+
+
+def run(model: TaggingModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits, and the loss summed over all target tokens."""
+    out = model(
+        batch.input_ids,
+        batch.attention_mask,
+        task_ids=model.task_ids(batch.tasks),
+        labels=batch.labels,
+    )
+    assert batch.labels is not None
+    return out.logits, F.cross_entropy(
+        out.logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-100, reduction="sum"
+    )
+
+
+def gradients(model: TaggingModel) -> dict[str, Tensor]:
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def assert_close(ours: dict[str, Tensor], theirs: dict[str, Tensor], within: float = 1e-5) -> None:
+    """Equal up to ``within`` of the largest entry of each tensor."""
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        largest = max(value.abs().max().item(), 1.0)
+        assert (ours[name] - value).abs().max().item() <= within * largest, name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_mixed_batch_is_its_single_task_batches(method: str) -> None:
+    model = tiny_model(CODEC, random=True, method=method, train_backbone="all")
+    mixed = batch_of("music", "flights", "music", "one", "flights")
+    logits, loss = run(model, mixed)
+    loss.backward()
+    expected = gradients(model)
+    model.zero_grad()
+    differ = []
+    for task in TASKS:
+        rows = [i for i, name in enumerate(mixed.tasks) if name == task]
+        assert mixed.labels is not None
+        part = Batch(
+            mixed.input_ids[rows], mixed.attention_mask[rows], mixed.labels[rows], (task,), ()
+        )
+        alone, part_loss = run(model, part)
+        part_loss.backward()
+        torch.testing.assert_close(logits[rows], alone, atol=1e-5, rtol=1e-5)
+        other = (TASKS.index(task) + 1) % len(TASKS)
+        with torch.no_grad():
+            wrong = run(model, Batch(*_tensors(part), (TASKS[other],), ()))[0]
+        differ.append((wrong - alone).abs().max().item())
+    assert_close(gradients(model), expected)
+    assert min(differ) > 1e-3  # the tasks do have different weights
+
+
+def _tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+    return batch.input_ids, batch.attention_mask, batch.labels
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("trained", ["none", "layer_norms"])
+def test_training_changes_what_it_may_and_nothing_else(method: str, trained: str) -> None:
+    model = tiny_model(CODEC, method=method, train_backbone=trained).train()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    for task in (*TASKS, *TASKS):
+        run(model, batch_of(task))[1].backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    changed = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed == set(model.trainable_names())
+    backbone = {name for name in changed if name.startswith("backbone.")}
+    assert all("layer_norm" in name for name in backbone)
+    assert len(backbone) == (12 if trained == "layer_norms" else 0)  # 2*2 + 2*3 + 2 final
+
+
+def test_lora_starts_as_identity() -> None:
+    model = tiny_model(CODEC)
+    for site, weights in model.weights(model.task_ids("music")).items():
+        if "b" in weights._fields:
+            assert not weights.b.any(), site
+            assert weights.a.abs().max() > 0, site
+    without = tiny_model(CODEC, method="hyperformer++", seed=0)
+    with torch.no_grad():
+        # The adapters alone: the same ones, made by the smaller method.
+        batch = batch_of("music", "music")
+        adapters = {s: w for s, w in model.weights(model.task_ids("music")).items()}
+        for name, parameter in model.source.named_parameters():
+            if ".linear." in name:
+                parameter.zero_()
+        for parameter in without.source.parameters():
+            parameter.zero_()
+        assert len(adapters) == 2 * 2 * 4 + 2 * 2
+        torch.testing.assert_close(run(model, batch)[0], run(without, batch)[0])
+
+
+@pytest.mark.parametrize("between", [False, True], ids=["plain", "another task in between"])
+def test_gradient_checkpointing_changes_nothing_but_memory(between: bool) -> None:
+    plain, thrifty = (tiny_model(CODEC, random=True).train() for _ in range(2))
+    thrifty.gradient_checkpointing_enable()
+    batch, other = batch_of("music", "flights"), batch_of("one", "one")
+    results = []
+    for model in (plain, thrifty):
+        loss = run(model, batch)[1]
+        if between:
+            with torch.no_grad():
+                run(model, other)
+        loss.backward()
+        results.append((loss.detach(), gradients(model)))
+    torch.testing.assert_close(results[0][0], results[1][0])
+    assert_close(results[1][1], results[0][1])
+
+
+def test_checkpointed_blocks_are_really_computed_again() -> None:
+    calls = []
+    model = tiny_model(CODEC, random=True).train()
+    model.gradient_checkpointing_enable()
+    layer = model.backbone.encoder.block[1].layer[1].DenseReluDense.wo
+    layer.register_forward_hook(lambda *_: calls.append(1))
+    loss = run(model, batch_of("music"))[1]
+    loss.backward(retain_graph=True)
+    assert len(calls) == 2
+    first = gradients(model)
+    model.zero_grad()
+    loss.backward()
+    assert_close(gradients(model), first)
+
+
+def test_threads_get_the_answers_of_their_own_tasks() -> None:
+    model = tiny_model(CODEC, random=True)
+    batch = batch_of("music", "music", "music")
+    inputs = {"input_ids": batch.input_ids, "labels": batch.labels}
+    expected = {}
+    with torch.no_grad():
+        for task in TASKS:
+            with model.use(task):
+                expected[task] = model.backbone(**inputs).logits
+    barrier = threading.Barrier(len(TASKS))
+
+    def work(task: str) -> bool:
+        equal = True
+        for _ in range(5):
+            with torch.no_grad():
+                barrier.wait()
+                with model.use(task):
+                    barrier.wait()  # all tasks are in force at once
+                    equal &= torch.allclose(model.backbone(**inputs).logits, expected[task])
+        return equal
+
+    with ThreadPoolExecutor(len(TASKS)) as pool:
+        assert all(pool.map(work, TASKS))
+
+
+def test_bf16_autocast_trains_and_stays_near_float32() -> None:
+    model = tiny_model(CODEC, random=True)
+    for tasks in (("music", "music"), ("music", "flights")):
+        exact = run(model, batch_of(*tasks))[1]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = run(model, batch_of(*tasks))[1]
+        loss.backward()
+        assert all(torch.isfinite(g).all() for g in gradients(model).values())
+        torch.testing.assert_close(loss, exact, rtol=0.03, atol=0.0)
+
+
+def test_what_autocast_generated_serves_float32_too() -> None:
+    model = tiny_model(CODEC, random=True)
+    batch = batch_of("music")
+    exact = run(model, batch)[0]
+    with torch.no_grad():
+        with torch.autocast("cpu", dtype=torch.bfloat16), model.use("music"):
+            model.backbone(input_ids=batch.input_ids, labels=batch.labels)
+        with model.use("music"):
+            logits = model.backbone(input_ids=batch.input_ids, labels=batch.labels).logits
+    torch.testing.assert_close(logits, exact)
+
+
+def test_compiled_without_a_graph_break_it_is_the_same() -> None:
+    model = tiny_model(CODEC, random=True)
+    batch = batch_of("music", "music")
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        for task in ("music", "flights"):
+            arguments = {"task_ids": model.task_ids(task), "labels": batch.labels}
+            ours = compiled(batch.input_ids, batch.attention_mask, **arguments).logits
+            eager = model(batch.input_ids, batch.attention_mask, **arguments).logits
+            torch.testing.assert_close(ours, eager, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("beams", [1, 2])
+def test_generate_serves_mixed_tasks(beams: int) -> None:
+    model = tiny_model(CODEC, random=True)
+    batch = batch_of("music", "flights", "music")
+    settings = {"num_beams": beams, "max_new_tokens": 8, "do_sample": False}
+    mixed = model.generate(
+        batch.input_ids, attention_mask=batch.attention_mask, task=batch.tasks, **settings
+    )
+    for i, task in enumerate(batch.tasks):
+        row = slice(i, i + 1)
+        mask = batch.attention_mask[row]
+        alone = model.generate(batch.input_ids[row], attention_mask=mask, task=task, **settings)[0]
+        assert mixed[i, : len(alone)].tolist() == alone.tolist()
+        assert not mixed[i, len(alone) :].any()  # padding
+    with pytest.raises(ValueError, match="2 sets of weights do not fit a batch of 3 rows"):
+        model.generate(batch.input_ids, task=["music", "flights"])
+
+
+def test_the_backbone_alone_refuses_to_answer() -> None:
+    model = tiny_model(CODEC)
+    with pytest.raises(NoActiveWeightsError, match=r"wrap the call in model\.use\(task\)"):
+        model.backbone(input_ids=torch.ones(1, 2, dtype=torch.long), decoder_input_ids=_one())
+    with model.use("music"):
+        model.backbone(input_ids=_one(), decoder_input_ids=_one())
+    with pytest.raises(NoActiveWeightsError):
+        model.backbone(input_ids=_one(), decoder_input_ids=_one())
+
+
+def _one() -> Tensor:
+    return torch.ones(1, 1, dtype=torch.long)
+
+
+def test_user_errors_say_what_to_do() -> None:
+    model = tiny_model(CODEC)
+    with pytest.raises(HyperloaderError, match=r"'musik'; did you mean 'music'\? \(known: music,"):
+        model.task_ids(["one", "musik"])
+    with pytest.raises(ConfigError, match="already has modules attached; load a fresh one"):
+        TaggingModel(model.backbone, ModelConfig(tasks=("a",), method="hyperformer"))
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    bert = BertModel(BertConfig(vocab_size=9, intermediate_size=16, **size))
+    with pytest.raises(ConfigError, match="BertModel has no feed_forward in its encoder"):
+        TaggingModel(bert, ModelConfig(tasks=("a",)))
+    assert not any(module._forward_hooks for module in bert.modules())
+
+
+def _step(model: TaggingModel) -> None:
+    model.source.task_embeddings.weight.grad = torch.ones_like(model.source.task_embeddings.weight)
+    torch.optim.AdamW(model.source.parameters(), lr=0.1).step()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(_step, id="optimiser step"),
+        pytest.param(lambda model: randomise(model, 7), id="in place"),
+        pytest.param(lambda model: model.load_state_dict(_other_state()), id="load_state_dict"),
+        pytest.param(lambda model: model.double(), id="dtype"),
+    ],
+)
+def test_cached_weights_are_dropped_when_a_parameter_changes(
+    change: Callable[[TaggingModel], object],
+) -> None:
+    model = tiny_model(CODEC, random=True)
+    ids = model.task_ids("music")
+    before = model.cached_weights(ids)
+    assert model.cached_weights(ids) is before
+    change(model)
+    after, fresh = model.cached_weights(ids), model.weights(ids)
+    assert after is not before
+    for site, weights in fresh.items():
+        for ours, theirs in zip(after[site], weights, strict=True):
+            torch.testing.assert_close(ours, theirs)
+            assert not ours.requires_grad
+
+
+def _other_state() -> dict[str, Tensor]:
+    return tiny_model(CODEC, random=True, seed=5).state_dict()
+
+
+def test_the_cache_holds_a_task_once_however_many_rows_ask_for_it() -> None:
+    model = tiny_model(CODEC, random=True)
+    ids = model.task_ids(["music", "one", "music", "one", "one"])
+    for site, weights in model.cached_weights(ids).items():
+        for ours, theirs in zip(weights, model.weights(ids)[site], strict=True):
+            torch.testing.assert_close(ours, theirs)
+    for kept in model._cached.values():
+        assert {w[0].shape[0] for w in kept.values()} == {2}
+
+
+def test_all_layers_are_generated_in_one_product() -> None:
+    class CountLinears(TorchFunctionMode):
+        count = 0
+
+        def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore
+            self.count += function is F.linear
+            return function(*args, **(kwargs or {}))
+
+    counts = {}
+    for layers in (2, 4):
+        model = TaggingModel(
+            T5ForConditionalGeneration(_shape(T5Config, num_layers=layers)),
+            ModelConfig(tasks=TASKS),
+        )
+        with CountLinears() as counter:
+            model.weights(model.task_ids(TASKS))
+        counts[layers] = counter.count
+    # A stack: two linears of the projector, one of the adapters, one of LoRA.
+    assert counts == {2: 8, 4: 8}
+
+
+def _shape(kind: type, **changes: object) -> T5Config:
+    shape = {"d_model": 48, "d_ff": 64, "num_layers": 2, "num_heads": 4, "d_kv": 16}
+    return kind(
+        vocab_size=len(CODEC.tokenizer),
+        pad_token_id=CODEC.pieces.pad,
+        eos_token_id=CODEC.pieces.eos,
+        decoder_start_token_id=CODEC.pieces.pad,
+        dropout_rate=0.0,
+        **{**shape, **changes},
+    )
+
+
+def _family(name: str) -> PreTrainedModel:
+    torch.manual_seed(3)
+    gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    return {
+        "t5": lambda: T5ForConditionalGeneration(_shape(T5Config)),
+        "v1.1": lambda: T5ForConditionalGeneration(_shape(T5Config, **gated)),
+        "deep decoder": lambda: T5ForConditionalGeneration(_shape(T5Config, num_decoder_layers=3)),
+        "mt5": lambda: MT5ForConditionalGeneration(_shape(MT5Config)),
+        "umt5": lambda: UMT5ForConditionalGeneration(_shape(UMT5Config)),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", ["t5", "v1.1", "deep decoder", "mt5", "umt5"])
+@pytest.mark.parametrize("generators", ["shared", "per_place"])
+def test_every_family_learns_generates_and_decodes(name: str, generators: str) -> None:
+    backbone = _family(name)
+    assert backbone.config.d_model != backbone.config.num_heads * backbone.config.d_kv
+    model = TaggingModel(
+        backbone, ModelConfig(tasks=TASKS, lora_generators=generators, train_backbone="none")
+    )
+    randomise(model)
+    batch = batch_of("music", "flights")
+    loss = run(model, batch)[1]
+    loss.backward()
+    silent = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    # The encoder has no cross-attention, so the generators of those places stay unused.
+    assert len(silent) == (2 if generators == "per_place" else 0)
+    generated = model.generate(batch.input_ids, task=batch.tasks, max_new_tokens=4)
+    assert generated.shape[0] == 2
+    words = SENTENCES[0].split()
+    windows = encode_words(CODEC, words, "flights")
+    (decoded,) = Decoder(model, CODEC).decode(windows)
+    assert {s.label for s in decoded.spans} <= set(LABELS["flights"])
+
+
+def test_the_backbone_is_wrapped_not_copied() -> None:
+    backbone = tiny_backbone(CODEC)
+    names = [name for name, _ in backbone.named_parameters()]
+    before = {n: p.clone() for n, p in backbone.state_dict().items()}
+    model = TaggingModel(backbone, ModelConfig(tasks=TASKS))
+    assert model.backbone is backbone
+    assert [name for name, _ in backbone.named_parameters()] == names
+    assert all(torch.equal(p, before[n]) for n, p in backbone.state_dict().items())
