@@ -13,6 +13,9 @@ from hyperloader.modeling.backbone import scratch_backbone
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.model import TaggingModel
 
+# Models this small are slower on several threads, and very much so on a busy machine.
+torch.set_num_threads(1)
+
 # One label begins with another, one with the tag I, and most take several pieces.
 LABELS: dict[str, tuple[str, ...]] = {
     "music": ("TRACK", "TRACK_TITLE", "ARTIST", "MUSIC_ITEM", "ITEM"),

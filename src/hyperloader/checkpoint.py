@@ -11,7 +11,7 @@ from hyperloader.codec.sentt import CodecConfig, SentTCodec
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.modeling.pretrained import from_pretrained, write_model
-from hyperloader.store import atomic_folder, check_folder, read_json
+from hyperloader.store import atomic_folder, read_json
 
 CODEC = "codec.json"
 TOKENIZER = "tokenizer"
@@ -48,9 +48,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: nothing there, incomplete, damaged or a pickle.
     """
     folder = best_checkpoint(path) if is_run(path) else path
-    check_folder(folder)
-    about = read_json(folder / CODEC)
     model = from_pretrained(folder)
+    about = read_json(folder / CODEC)
     try:
         config = CodecConfig(**about["codec"])
         codec = SentTCodec(_tokenizer(folder / TOKENIZER), about["labels"], config)

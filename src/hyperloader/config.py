@@ -16,7 +16,7 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSection(_Section):
@@ -106,7 +106,10 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
             raise ConfigError(
                 f"unknown recipe {name!r} (known: {', '.join(recipe_names())}; or give a YAML file)"
             )
-        text, where = path.read_text(encoding="utf-8"), str(path)
+        try:
+            text, where = path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} cannot be read: {error}") from error
     values = _yaml(text, where)
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: a recipe is a mapping of keys to values")
@@ -127,7 +130,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 def parse_model(kind: type[_M], values: dict[str, Any], where: str) -> _M:
     """``kind(**values)`` with the first thing that is wrong as a one-line ConfigError."""
     try:
-        return kind(**values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -151,10 +154,11 @@ def _keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
 def _yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{where}{line}: not valid YAML: {error!s}".splitlines()[0]) from error
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{where}{line}: not valid YAML: {problem}") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -164,7 +168,8 @@ class _Loader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for i, key in enumerate(keys):
             if key in keys[:i]:
-                raise yaml.YAMLError(f"the key {key!r} is given twice")
+                problem, mark = f"the key {key!r} is given twice", node.value[i][0].start_mark
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         return super().construct_mapping(node, deep)
 
 

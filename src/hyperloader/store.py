@@ -1,9 +1,11 @@
 """Folders that are either complete or absent: written aside, hashed, synced, then renamed."""
 
+import ctypes
 import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +21,14 @@ _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder; on success it becomes ``target``, with a manifest of hashes.
 
-    A crash at any moment leaves the old ``target`` or the new one, never half of it.
+    A crash at any moment leaves the old ``target`` or the new one, never half of it. (Where the
+    file system cannot swap two folders, a crash may leave the old one renamed beside it.) What
+    earlier crashes left behind is removed; one process at a time may write a ``target``.
 
     Raises:
         CheckpointError: the disk is full or not writable (nothing half-written stays).
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
@@ -39,22 +43,41 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             for path in files
         }
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        for path in [*files, temporary / MANIFEST]:
+        for path in [*temporary.rglob("*"), temporary]:
             _sync(path)
-        _sync(temporary)
-        if target.exists():
-            old = target.with_name(f".{target.name}.{os.getpid()}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            os.rename(target, old)
-            os.rename(temporary, target)
-            shutil.rmtree(old)
-        else:
-            os.rename(temporary, target)
+        _put_in_place(temporary, target)
         _sync(target.parent)
     except OSError as error:
         raise disk_error(target, error) from error
+    except Exception as error:
+        # safetensors and tokenizers report a failed write as an exception of their own.
+        if code := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(code[1])
+            raise disk_error(target, OSError(number, os.strerror(number))) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    """Make ``temporary`` the ``target``; what was there before may be left as ``temporary``."""
+    if not target.exists():
+        os.rename(temporary, target)
+    elif not _swap(temporary, target):
+        old = target.with_name(f".{target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(target, old)
+        os.rename(temporary, target)
+        shutil.rmtree(old)
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step; False where the system or file system cannot."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(
+        rename and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+    )
 
 
 def check_folder(folder: Path) -> None:
@@ -80,7 +103,9 @@ def check_folder(folder: Path) -> None:
         )
     for name, entry in read_json(manifest).items():
         path = folder / name
-        if not path.exists():
+        if not (isinstance(entry, dict) and {"bytes", "sha256"} <= entry.keys()):
+            raise CheckpointError(f"{manifest} is damaged at {name!r}; use another checkpoint")
+        if not path.is_file():
             raise CheckpointError(f"{path} is missing; the checkpoint is damaged, use another one")
         size = path.stat().st_size
         if size != entry["bytes"]:
@@ -110,7 +135,7 @@ def read_json(path: Path) -> dict:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")

@@ -59,7 +59,9 @@ class Tagger:
         return self.codec.labels[self._known(task)]
 
     @overload
-    def tag(self, texts: str, task: str, *, batch_size: int = 64) -> TaggedText: ...
+    def tag(  # type: ignore[overload-overlap]  # a str is one text, not a sequence of letters
+        self, texts: str, task: str, *, batch_size: int = 64
+    ) -> TaggedText: ...
 
     @overload
     def tag(

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from hyperloader.cli.tables import score_table
 from hyperloader.errors import ConfigError, DataError
 
 
@@ -61,6 +61,7 @@ def evaluate(
     Example: hyperloader evaluate runs/my-run --split test --html report.html --plot errors.png
     """
     from hyperloader.corpora.registry import load_corpora
+    from hyperloader.corpora.stats import LEAKY, corpus_stats
     from hyperloader.tagger import Tagger
 
     console = Console(stderr=as_json, highlight=False)
@@ -78,6 +79,9 @@ def evaluate(
         else:
             document = _seqeval(tagger, chosen, bar, batch_size, html, plot, f"{run}, {split}")
     document = {"run": str(run), "split": split.value, "scoring": scoring.value, **document}
+    if split is Split.TEST:
+        for name, corpus in corpora.items():
+            document["tasks"][name]["test_in_train"] = corpus_stats(corpus).test_in_train
     if output is not None:
         from hyperloader.store import write_text
 
@@ -85,7 +89,10 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
-    console.print(_table(document))
+    console.print(score_table(document))
+    for name, score in document["tasks"].items():
+        if (seen := score.get("test_in_train") or 0.0) >= LEAKY:
+            console.print(f"{name}: {seen:.2%} of its test sentences are training sentences too")
     for name, path in (("scores", output), ("report", html), ("plot", plot)):
         if path is not None:
             console.print(f"{name}: {path}")
@@ -142,34 +149,6 @@ def _reference(tagger: Any, chosen: dict, bar: Progress) -> dict[str, Any]:
         },
         "average": {"tasks": len(f1), "reference": {"f1": sum(f1.values()) / len(f1)}},
     }
-
-
-def _table(document: dict[str, Any]) -> Table:
-    table = Table(box=None, header_style="bold")
-    table.add_column("task")
-    reference = document["scoring"] == Scoring.REFERENCE.value
-    columns = (
-        ["sentences", "F1"] if reference else ["sentences", "spans", "P", "R", "F1", "strict F1"]
-    )
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name, score in document["tasks"].items():
-        count = f"{score['sentences']:,}"
-        if reference:
-            table.add_row(name, count, f"{score['reference']['f1']:.4f}")
-            continue
-        default = score["default"]
-        numbers = [f"{default[k]:.4f}" for k in ("precision", "recall", "f1")]
-        strict = f"{score['strict']['f1']:.4f}"
-        table.add_row(name, count, f"{default['support']:,}", *numbers, strict)
-    mean = document["average"]
-    if reference:
-        table.add_row("[bold]average", "", f"[bold]{mean['reference']['f1']:.4f}")
-    else:
-        numbers = [f"{mean['default'][k]:.4f}" for k in ("precision", "recall", "f1")]
-        strict = f"{mean['strict']['f1']:.4f}"
-        table.add_row("[bold]average", "", "", *(f"[bold]{n}" for n in (*numbers, strict)))
-    return table
 
 
 def _bar(console: Console, quiet: bool) -> Progress:

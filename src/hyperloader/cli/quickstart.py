@@ -1,6 +1,8 @@
 """``hyperloader quickstart``: the whole way in a few minutes, on sentences made here."""
 
+import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,7 @@ import typer
 from rich.console import Console
 
 from hyperloader.cli.colours import coloured
+from hyperloader.cli.tables import score_table
 from hyperloader.errors import ConfigError
 
 SENTENCES = {
@@ -36,9 +39,9 @@ def quickstart(
     T5 starts from nothing, so it is trained together with its hypernetwork; with a pre-trained
     backbone it would stay frozen. A few minutes on two CPU cores.
     """
-    from hyperloader.cli.evaluate import _table
     from hyperloader.config import load_recipe
     from hyperloader.corpora.sample import sample_corpora
+    from hyperloader.corpora.writers import write_corpus
     from hyperloader.evaluation.evaluate import f1_evaluator, predict
     from hyperloader.evaluation.metrics import average, score_examples
     from hyperloader.tagger import Tagger
@@ -53,11 +56,15 @@ def quickstart(
     settings = [f"seed={seed}"] + ([f"training.steps={steps}"] if steps else [])
     recipe = load_recipe("quickstart", settings)
     corpora = sample_corpora(seed=seed)
+    # Saved as files too, so that every other command can go on from here.
+    data = out / "data"
+    for name, corpus in corpora.items():
+        write_corpus(corpus.splits, data / name, "conll")
     trainer = start_run(
         recipe,
         corpora,
         out,
-        about={"data": f"sample corpora, seed {seed}", "tasks": list(corpora)},
+        about={"data": str(data.resolve()), "tasks": list(corpora)},
         make_evaluate=lambda codec, chosen, n: f1_evaluator(codec, chosen, sentences=n),
         console=console,
     )
@@ -82,11 +89,23 @@ def quickstart(
         "tasks": {name: score.to_json() for name, score in scores.items()},
         "average": average(scores),
     }
-    console.print(_table(document))
+    console.print(score_table(document))
     console.print("[bold]4. Tagged sentences[/bold]")
     wanted = dict.fromkeys(SENTENCES, text) if text else SENTENCES
     for name, sentence in wanted.items():
         console.print(f"{name:>7}  ", end="")
         console.print(coloured(tagger.tag(sentence, task=name)))
     console.print(f"[bold]5. Saved[/bold] in {out}. Try your own sentence:")
-    console.print(f'   hyperloader tag {out} --task travel "a train from rome to vienna tomorrow"')
+    command = f'hyperloader tag {out} --task travel "a train from rome to vienna tomorrow"'
+    console.print(f"   {_prefix()}{command}", soft_wrap=True)
+    console.print(f"The sentences are in {data}, to look at and to train other models on.")
+
+
+def _prefix() -> str:
+    """Where the command lies, when it is in a virtual environment that is not active."""
+    program = Path(sys.executable).parent
+    on_path = str(program) in os.environ.get("PATH", "").split(os.pathsep)
+    if on_path:
+        return ""
+    near = program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program
+    return f"{near}{os.sep}"

@@ -4,10 +4,18 @@ from importlib.resources import files
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from hyperloader.config import Recipe, load_recipe, recipe_names
+from hyperloader.config import (
+    DataSection,
+    Recipe,
+    TrainingSection,
+    ValidationSection,
+    load_recipe,
+    recipe_names,
+)
 
 
 def recipes(
@@ -39,9 +47,14 @@ def _print_keys(console: Console) -> None:
     table = Table(box=None, header_style="bold")
     for column in ("key", "default", "meaning"):
         table.add_column(column, overflow="fold")
-    sections = {"": Recipe, "model.": ModelConfig, "codec.": CodecConfig}
-    for section in ("data", "training", "validation"):
-        sections[f"{section}."] = type(getattr(Recipe(), section))
+    sections: dict[str, type[BaseModel]] = {
+        "": Recipe,
+        "data.": DataSection,
+        "training.": TrainingSection,
+        "validation.": ValidationSection,
+        "model.": ModelConfig,
+        "codec.": CodecConfig,
+    }
     for prefix, kind in sections.items():
         for key, field in kind.model_fields.items():
             if f"{prefix}{key}." in sections or f"{prefix}{key}" == "model.tasks":

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 from rich.console import Console
@@ -72,8 +72,8 @@ def _lines(texts: list[str] | None, files: list[Path] | None) -> Iterator[str]:
         yield from _decode(sys.stdin.buffer, "standard input")
 
 
-def _decode(stream: object, name: str) -> Iterator[str]:
-    for number, line in enumerate(stream, start=1):  # type: ignore[call-overload]
+def _decode(stream: BinaryIO, name: str) -> Iterator[str]:
+    for number, line in enumerate(stream, start=1):
         try:
             yield line.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:

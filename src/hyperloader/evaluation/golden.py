@@ -101,6 +101,9 @@ def _build_task_hypernetwork(method: str) -> Callable[[dict, Tensors], TaggingMo
             for name, tensor in tensors.items()
             if name.startswith("param.")
         }
+        for name, _ in backbone.named_parameters():
+            if name not in parameters:
+                raise KeyError(name)
         state = _to_ours(model, config["tasks"], parameters)
         with torch.no_grad():
             for name, parameter in model.named_parameters():

@@ -98,7 +98,7 @@ def _figure(scores: Mapping[str, TaskScores], width: float, height: float) -> "F
 def _save(figure: "Figure", path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png")
+        figure.savefig(path, format="png", bbox_inches="tight")
     except OSError as error:
         raise DataError(
             f"cannot write the plot: {error.strerror}; choose another file", path

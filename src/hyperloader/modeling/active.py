@@ -5,8 +5,6 @@ torch.compile traces without a graph break (it cannot trace a ContextVar).
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeAlias
 
 from hyperloader.modeling.layers import ModuleWeights
@@ -22,15 +20,22 @@ def current() -> SiteWeights | None:
     return getattr(_local, "weights", None)
 
 
-@contextmanager
-def use(weights: SiteWeights | None) -> Iterator[None]:
-    """Put ``weights`` in force for the backbone's forward passes of this thread."""
-    before = current()
-    _local.weights = weights
-    try:
-        yield
-    finally:
-        _local.weights = before
+class use:
+    """Put ``weights`` in force for the backbone's forward passes of this thread.
+
+    It may be entered again: a block is recomputed once for every backward pass through it.
+    """
+
+    def __init__(self, weights: SiteWeights | None) -> None:
+        self._weights = weights
+        self._before: list[SiteWeights | None] = []
+
+    def __enter__(self) -> None:
+        self._before.append(current())
+        _local.weights = self._weights
+
+    def __exit__(self, *_: object) -> None:
+        _local.weights = self._before.pop()
 
 
 def checkpoint_contexts():  # type: ignore[no-untyped-def]

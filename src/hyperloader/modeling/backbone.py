@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,7 @@ def scratch_backbone(
     return model
 
 
-def _look_at_neighbours(attention: nn.Module) -> None:
+def _look_at_neighbours(attention: Any) -> None:
     """Point the heads of a stack at fixed small distances: 1 next, 1 back, 2 next, and so on.
 
     The last head stays free to look anywhere. Written from scratch by gradient steps a bias of

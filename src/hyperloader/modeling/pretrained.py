@@ -19,7 +19,7 @@ from hyperloader.errors import CheckpointError
 from hyperloader.modeling.backbone import backbone_hash, load_backbone
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.model import TaggingModel
-from hyperloader.store import atomic_folder, check_folder, disk_error, read_json
+from hyperloader.store import atomic_folder, check_folder, read_json
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -61,12 +61,8 @@ def write_model(model: TaggingModel, folder: Path, whole: bool | None = None) ->
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """A safetensors file. Raises CheckpointError when it cannot be written (disk full)."""
-    try:
-        save_file(tensors, path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        full = "No space left" in str(error)
-        raise disk_error(path, OSError(28 if full else 5, str(error))) from error
+    """Write a safetensors file, inside of an :func:`~hyperloader.store.atomic_folder`."""
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -100,7 +96,13 @@ def from_pretrained(folder: Path | str, backbone: PreTrainedModel | None = None)
         raise CheckpointError(f"{folder / CONFIG} is not usable: {error}") from error
     about = config["backbone"]
     if backbone is None:
-        backbone = _shape_of(about["config"]) if about["whole"] else load_backbone(about["name"])
+        # A recipe may have changed the dropout, which going on with training must see again.
+        dropout = about["config"].get("dropout_rate")
+        backbone = (
+            _shape_of(about["config"])
+            if about["whole"]
+            else load_backbone(about["name"], dropout=dropout)
+        )
     model = TaggingModel(backbone, model_config, backbone_name=about["name"])
     if not about["whole"] and _frozen_hash(model) != about["frozen_sha256"]:
         raise CheckpointError(

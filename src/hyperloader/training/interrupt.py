@@ -5,6 +5,12 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from hyperloader.errors import HyperloaderError
+
+
+class Stopped(HyperloaderError):
+    """Training stopped because a signal asked for it; the message says how to go on."""
+
 
 class Interrupt:
     """Turns the first SIGINT or SIGTERM inside the block into a request; a second one kills."""

@@ -23,7 +23,7 @@ from hyperloader.config import Recipe, parse_model
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.modeling.pretrained import read_tensors, write_tensors
-from hyperloader.store import atomic_folder, check_folder, read_json, write_text
+from hyperloader.store import atomic_folder, check_folder, disk_error, read_json, write_text
 
 RUN = "run.yaml"
 LOG = "log.jsonl"
@@ -57,7 +57,13 @@ class RunFolder:
 
     def about(self) -> dict[str, Any]:
         """What ``run.yaml`` says besides the recipe: data folder, tasks."""
-        return yaml.safe_load((self.path / RUN).read_text())
+        try:
+            about = yaml.safe_load((self.path / RUN).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise CheckpointError(f"{self.path / RUN} cannot be read: {error}") from error
+        if not (isinstance(about, dict) and {"data", "tasks", "recipe"} <= about.keys()):
+            raise CheckpointError(f"{self.path / RUN} is damaged: it lacks data, tasks or recipe")
+        return about
 
     def recipe(self) -> Recipe:
         """The recipe the run was started with."""
@@ -118,10 +124,12 @@ class RunFolder:
             write_text(path, "".join(kept))
 
     def log(self, **entry: Any) -> None:
-        """Append one JSON line to the log."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        """Append one JSON line to the log. Raises CheckpointError when the disk is full."""
+        try:
+            with (self.path / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise disk_error(self.path / LOG, error) from error
 
 
 def _step(line: str) -> float:

@@ -1,0 +1,29 @@
+"""What the benchmarks share: sentences, models and timing by the median of several runs."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+from hyperloader.checkpoint import Checkpoint
+from hyperloader.config import load_recipe
+from hyperloader.corpora.sample import sample_corpora
+from hyperloader.training.setup import TrainingData, build, encode
+
+
+def prepared(size: str = "mini") -> tuple[Checkpoint, TrainingData]:
+    """A fresh model of the quickstart recipe on a scratch backbone, and its encoded sentences."""
+    recipe = load_recipe("quickstart", [f"backbone=scratch:{size}"])
+    corpora = sample_corpora()
+    checkpoint = build(recipe, corpora)
+    return checkpoint, encode(checkpoint.codec, corpora)
+
+
+def median_seconds(run: Callable[[], object], repeats: int = 7) -> float:
+    """The median time of ``run`` after one run to warm up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
