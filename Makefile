@@ -1,6 +1,6 @@
 # Every target sets up what it needs: a virtual environment in .venv, with pinned versions.
 # Another interpreter: make test PYTHON=python3.12
-PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
 	&& echo $$p && break; done)
 VENV := .venv

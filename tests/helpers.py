@@ -5,13 +5,18 @@ from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from hyperloader.codec.collate import Batch, collate, encode_example
 from hyperloader.codec.sentt import CodecConfig, SentTCodec
 from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.modeling.backbone import scratch_backbone
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.model import TaggingModel
+from hyperloader.types import Example, Span
 
 # Models this small are slower on several threads, and very much so on a busy machine.
 torch.set_num_threads(1)
@@ -85,3 +90,42 @@ def randomise(model: TaggingModel, seed: int = 0, std: float = 0.1) -> None:
     with torch.no_grad():
         for parameter in model.source.parameters():
             parameter.normal_(0.0, std, generator=generator)
+
+
+def batch_of(*tasks: str) -> Batch:
+    """One window for each of ``tasks``, of different sentences and lengths."""
+    codec, windows = tiny_codec(), []
+    for i, task in enumerate(tasks):
+        words = tuple(SENTENCES[i % len(SENTENCES)].split())
+        spans = (Span(1, 3, LABELS[task][0]),)
+        windows += encode_example(codec, Example(words, spans, task))
+    return collate(windows, codec.pieces.pad)
+
+
+def run(model: TaggingModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits, and the loss summed over all target tokens."""
+    out = model(
+        batch.input_ids,
+        batch.attention_mask,
+        task_ids=model.task_ids(batch.tasks),
+        labels=batch.labels,
+    )
+    assert batch.labels is not None
+    return out.logits, F.cross_entropy(
+        out.logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-100, reduction="sum"
+    )
+
+
+def mt5_like_tokenizer() -> PreTrainedTokenizerFast:
+    """Sentinels are ordinary vocabulary entries with the word mark; unknown letters are lost."""
+    letters = "abcdefghijklmnopqrstuvwxyzOI_<>/0123456789"
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0)]
+    pieces += [(letter, -4.0) for letter in letters] + [(f"▁{letter}", -5.0) for letter in letters]
+    pieces += [(f"▁<extra_id_{i}>", -1.0) for i in reversed(range(100))]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=2))
+    backend.normalizer = normalizers.NFKC()
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from helpers import LABELS, tiny_codec, tiny_tokenizer
+from helpers import LABELS, mt5_like_tokenizer, tiny_codec, tiny_tokenizer
 from hyperloader.codec.collate import collate, encode_example, encode_words
-from hyperloader.codec.labels import label_text, verbalise
+from hyperloader.codec.labels import verbalise
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.codec.sentt import CodecConfig, SentTCodec, sentt_text
 from hyperloader.codec.tokenizer import train_tokenizer
@@ -43,21 +43,6 @@ HOSTILE = (
     *("x<pad>y", "＜/s＞", "<s>", "O", "I", "<extra_id_99>"),
 )
 WORDS = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
-
-
-def mt5_like_tokenizer() -> PreTrainedTokenizerFast:
-    """Sentinels are ordinary vocabulary entries with the word mark; unknown letters are lost."""
-    letters = "abcdefghijklmnopqrstuvwxyzOI_<>/0123456789"
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0)]
-    pieces += [(letter, -4.0) for letter in letters] + [(f"▁{letter}", -5.0) for letter in letters]
-    pieces += [(f"▁<extra_id_{i}>", -1.0) for i in reversed(range(100))]
-    backend = Tokenizer(models.Unigram(pieces, unk_id=2))
-    backend.normalizer = normalizers.NFKC()
-    backend.pre_tokenizer = pre_tokenizers.Metaspace()
-    backend.decoder = decoders.Metaspace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    )
 
 
 TOKENIZERS = {"ours": tiny_tokenizer, "mt5": mt5_like_tokenizer}
@@ -276,63 +261,6 @@ def test_a_missing_tag_does_not_shift_the_others() -> None:
     assert sbio_to_spans(codec.decode_target(without_second_tag, 5, "music")) == spans[1:]
     cut_short = ids[: ids.index(s[4]) + 1]
     assert codec.decode_target(cut_short, 5, "music") == ["O", "ITEM", "O", "TRACK_TITLE", "O"]
-
-
-def test_labels_that_contain_special_tokens_are_text() -> None:
-    codec = tiny_codec({"t": ("</s>", "<extra_id_1>", "<pad> x")})
-    ids = codec.encode_target([Span(0, 1, "</s>"), Span(1, 2, "<extra_id_1>")], 2, "t")
-    assert ids.count(codec.pieces.eos) == 1
-    assert ids.count(codec.pieces.sentinels[1]) == 1
-    assert codec.decode_target(ids, 2, "t") == ["</s>", "<extra_id_1>"]
-
-
-@pytest.mark.parametrize(
-    ("labels", "style", "message"),
-    [
-        (("O",), "raw", "'O' would be read as the tag 'O', which means no span"),
-        (("I",), "raw", "'I' would be read as the tag 'I', which means inside a span"),
-        (("O",), "readable", "'O' would be read as the tag 'O'"),
-        (("I",), "readable", "'I' would be read as the tag 'I'"),
-        (("a", "a"), "raw", "'a' and 'a' would both be written 'a'"),
-        (("a.b", "a_b"), "readable", "would both be written 'a b'; rename one or use label_text"),
-        (("",), "raw", "may not be blank"),
-        (("  ",), "raw", "may not be blank"),
-        (("a b", "a  b"), "raw", "the tokenizer writes 'a b' and 'a  b' the same way"),
-        ((" O",), "raw", "the tokenizer writes 'O' and ' O' the same way"),
-        (("é", "e\u0301"), "raw", "the same way"),
-    ],
-)
-def test_colliding_labels_are_refused(labels: tuple[str, ...], style: str, message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        tiny_codec({"t": labels}, label_text=style)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_labels_that_a_tokenizer_cannot_tell_apart_are_refused() -> None:
-    SentTCodec(mt5_like_tokenizer(), {"t": ("☃",)})
-    with pytest.raises(ConfigError, match="writes '☃' and '☂' the same way"):
-        SentTCodec(mt5_like_tokenizer(), {"t": ("☃", "☂")})
-
-
-@pytest.mark.parametrize(
-    ("label", "text"),
-    [
-        ("MUSIC_ITEM", "music item"),
-        ("fromloc.city_name", "fromloc city name"),
-        ("RATINGS_AVERAGE", "ratings average"),
-        ("bestRating", "best rating"),
-        ("_", "_"),
-    ],
-)
-def test_readable_label_texts(label: str, text: str) -> None:
-    assert label_text(label, "readable") == text
-    assert label_text(label) == label
-
-
-def test_unknown_label_names_the_known_ones() -> None:
-    with pytest.raises(DataError, match=r"task 'one' has no label 'x' \(known: thing\)"):
-        tiny_codec().encode_target([Span(0, 1, "x")], 1, "one")
 
 
 def test_examples_become_windows_and_padded_tensors() -> None:

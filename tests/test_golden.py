@@ -11,6 +11,8 @@ from hyperloader.errors import CheckpointError
 from hyperloader.evaluation.golden import TOLERANCES, find_golden_files, verify_file
 from hyperloader.modeling.methods import METHODS
 
+torch.set_num_threads(1)  # models this small are slower on several
+
 FILES = {"hyperloader": "hyperloader", "hyperformer_pp": "hyperformer++"}
 
 

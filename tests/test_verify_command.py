@@ -17,6 +17,8 @@ from hyperloader.cli.methods import methods
 from hyperloader.cli.verify import verify
 from hyperloader.errors import CheckpointError, ConfigError, HyperloaderError
 
+torch.set_num_threads(1)  # models this small are slower on several
+
 app = typer.Typer()
 app.command()(verify)
 app.command()(methods)

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hyperloader.errors import CheckpointError
@@ -75,9 +75,7 @@ def _swap(one: Path, other: Path) -> bool:
     """Exchange two folders in one step; False where the system or file system cannot."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return bool(
-        rename and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
-    )
+    return bool(rename and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def check_folder(folder: Path) -> None:
@@ -135,7 +133,7 @@ def read_json(path: Path) -> dict:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
@@ -144,7 +142,8 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         raise disk_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # not there after all, or what failed above fails here too
+            temporary.unlink()
 
 
 def file_hash(path: Path) -> str:

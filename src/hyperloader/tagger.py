@@ -80,7 +80,8 @@ class Tagger:
             task: one task for all texts, or one a text.
 
         Raises:
-            HyperloaderError: an unknown task; the message lists the tasks.
+            HyperloaderError: an unknown task (the message lists the tasks), or a text with a
+                character that is none (half of a surrogate pair).
         """
         if isinstance(texts, str):
             return self.tag([texts], task, batch_size=batch_size)[0]
@@ -89,6 +90,13 @@ class Tagger:
             raise HyperloaderError(f"{len(texts)} texts but {len(tasks)} tasks: give one a text")
         for name in set(tasks):
             self._known(name)
+        for i, text in enumerate(texts):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise HyperloaderError(
+                    f"text {i} is not valid Unicode at character {error.start}; decode it as UTF-8"
+                ) from error
         places = [[match.span() for match in _WORD.finditer(text)] for text in texts]
         words = [
             tuple(text[a:b] for a, b in spots) for text, spots in zip(texts, places, strict=True)

@@ -64,10 +64,13 @@ def evaluate(
     from hyperloader.corpora.stats import LEAKY, corpus_stats
     from hyperloader.tagger import Tagger
 
+    if scoring is Scoring.REFERENCE and (html or plot):
+        raise ConfigError("--scoring reference gives F1 only; leave --html and --plot away")
     console = Console(stderr=as_json, highlight=False)
     tagger = Tagger.from_pretrained(run, device)
     folder = data or _data_of(run)
-    corpora = load_corpora(folder, task or _known_tasks(folder, tagger.tasks), require=(split,))
+    # Nothing is required here: a validation part may be one that is drawn from the training part.
+    corpora = load_corpora(folder, task or _known_tasks(folder, tagger.tasks), require=())
     for name in corpora:
         tagger.labels(name)
     chosen = {name: corpus.splits[split.value] for name, corpus in corpora.items()}
@@ -75,7 +78,7 @@ def evaluate(
         raise DataError(f"no {split.value} sentences for {', '.join(empty)} in {folder}")
     with _bar(console, as_json) as bar:
         if scoring is Scoring.REFERENCE:
-            document = _reference(tagger, chosen, bar)
+            document = _reference(tagger, chosen, bar, batch_size)
         else:
             document = _seqeval(tagger, chosen, bar, batch_size, html, plot, f"{run}, {split}")
     document = {"run": str(run), "split": split.value, "scoring": scoring.value, **document}
@@ -130,7 +133,7 @@ def _seqeval(
     }
 
 
-def _reference(tagger: Any, chosen: dict, bar: Progress) -> dict[str, Any]:
+def _reference(tagger: Any, chosen: dict, bar: Progress, batch_size: int) -> dict[str, Any]:
     from hyperloader.evaluation.reference_decoding import reference_task_f1
 
     f1 = {}
@@ -140,6 +143,7 @@ def _reference(tagger: Any, chosen: dict, bar: Progress) -> dict[str, Any]:
             tagger.model,
             tagger.codec,
             examples,
+            batch_size=batch_size,
             advance=lambda n, line=line: bar.advance(line, n),  # type: ignore[misc]
         )
     return {

@@ -9,6 +9,7 @@ from rich.console import Console
 from hyperloader import __version__
 from hyperloader.cli import data, evaluate, methods, quickstart, recipes, tag, train, verify
 from hyperloader.errors import HyperloaderError
+from hyperloader.training.interrupt import Stopped
 
 app = typer.Typer(
     name="hyperloader",
@@ -51,19 +52,16 @@ def options(
 
 def main() -> None:
     """Run the command line. A user's error is one line and exit code 2; a stop by signal is 130."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         app()
+    except Stopped as stop:
+        console.print(str(stop), markup=False)
+        sys.exit(130)
     except HyperloaderError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(" ".join(str(error).split()), markup=False)
         sys.exit(2)
-    except KeyboardInterrupt as stop:
-        console.print(str(stop) or "stopped", markup=False)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
 
 
 if __name__ == "__main__":

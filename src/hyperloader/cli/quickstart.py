@@ -38,6 +38,8 @@ def quickstart(
     The sentences come from grammars that ship with the package (easy, synthetic), and the small
     T5 starts from nothing, so it is trained together with its hypernetwork; with a pre-trained
     backbone it would stay frozen. A few minutes on two CPU cores.
+
+    Example: hyperloader quickstart --text "a table for two at noon"
     """
     from hyperloader.config import load_recipe
     from hyperloader.corpora.sample import sample_corpora

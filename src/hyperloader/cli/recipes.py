@@ -1,11 +1,13 @@
 """``hyperloader recipes``: what the recipes that come with the package set."""
 
 from importlib.resources import files
+from itertools import takewhile
 from typing import Annotated
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from hyperloader.config import (
@@ -13,9 +15,9 @@ from hyperloader.config import (
     Recipe,
     TrainingSection,
     ValidationSection,
-    load_recipe,
     recipe_names,
 )
+from hyperloader.errors import ConfigError, unknown
 
 
 def recipes(
@@ -32,12 +34,23 @@ def recipes(
         return
     if name is None:
         for each in recipe_names():
-            first = (files("hyperloader") / "recipes" / f"{each}.yaml").read_text().splitlines()[0]
-            console.print(f"[bold]{each}[/bold]  {first.removeprefix('# ')}")
+            console.print(f"[bold]{each}[/bold]")
+            console.print(Padding(_about(each), (0, 0, 1, 4)))
         console.print("Print one with: hyperloader recipes NAME; all keys with: --keys")
         return
-    load_recipe(name)
+    if name not in recipe_names():
+        raise ConfigError(unknown("recipe", name, recipe_names()))
     typer.echo((files("hyperloader") / "recipes" / f"{name}.yaml").read_text(), nl=False)
+
+
+def _about(name: str) -> str:
+    """The comment that a recipe's file begins with."""
+    lines = (files("hyperloader") / "recipes" / f"{name}.yaml").read_text().splitlines()
+    return " ".join(line.removeprefix("# ") for line in takewhile(_is_comment, lines))
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#")
 
 
 def _print_keys(console: Console) -> None:
@@ -45,8 +58,9 @@ def _print_keys(console: Console) -> None:
     from hyperloader.modeling.config import ModelConfig
 
     table = Table(box=None, header_style="bold")
-    for column in ("key", "default", "meaning"):
-        table.add_column(column, overflow="fold")
+    table.add_column("key", no_wrap=True)
+    table.add_column("default", overflow="fold")
+    table.add_column("meaning", overflow="fold")
     sections: dict[str, type[BaseModel]] = {
         "": Recipe,
         "data.": DataSection,

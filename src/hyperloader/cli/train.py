@@ -1,5 +1,6 @@
 """``hyperloader train``: train one model on all the tasks of a folder, or go on with a run."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,8 +63,12 @@ def train(
 
     console = _console()
     if resume is not None:
-        if out is not None or settings or dry_run:
-            raise ConfigError("--resume goes on with a run as it was; leave --out and --set away")
+        others = (out, settings, task, method, backbone, seed, steps)
+        if dry_run or any(other is not None for other in others):
+            raise ConfigError(
+                "--resume goes on with a run as it was; besides it only --data and --tensorboard "
+                "may be given"
+            )
         about = RunFolder.open(resume).about()
         corpora = _load(data or Path(about["data"]), about["tasks"])
         trainer = resume_run(
@@ -96,11 +101,12 @@ def train(
         counts = trainer.model.parameter_counts()
         console.print(
             f"{trainer.model.config.method}: {counts['trainable']:,} of {counts['total']:,} "
-            f"parameters trained, {len(corpora)} tasks, saved in {out}"
+            f"parameters trained, {len(corpora)} tasks, saved in {out}",
+            soft_wrap=True,
         )
     state = trainer.train()
-    console.print(f"done: best checkpoint after step {state.best_step}")
-    console.print(f"next: hyperloader evaluate {out} --split test", highlight=False)
+    console.print(f"done: best checkpoint after step {state.best_step or state.step}")
+    console.print(f"next: hyperloader evaluate {out} --split test", soft_wrap=True)
 
 
 def _recipe(
@@ -133,13 +139,16 @@ def _evaluator(f1_evaluator: Any) -> Any:
 
 
 def _console() -> Console:
-    import os
+    return Console(quiet=not _first(), highlight=False)
 
-    return Console(quiet=os.environ.get("RANK", "0") != "0", highlight=False)
+
+def _first() -> bool:
+    """Whether this is the process that prints, of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _listeners(out: Path, tensorboard: bool) -> list[Any]:
-    if not tensorboard:
+    if not tensorboard or not _first():
         return []
     try:
         from torch.utils.tensorboard import SummaryWriter

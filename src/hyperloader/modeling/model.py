@@ -224,7 +224,8 @@ class TaggingModel(nn.Module):
 
 def _of_rows(weights: SiteWeights, row: Tensor) -> SiteWeights:
     """Weights with leading dimension len(row): those of entry ``row[i]`` for batch row i."""
-    return {
-        site: type(w)(*(None if part is None else part[row] for part in w))
-        for site, w in weights.items()
-    }
+
+    def pick(part: Tensor | None) -> Any:
+        return None if part is None else part[row]
+
+    return {site: type(w)(*map(pick, w)) for site, w in weights.items()}

@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from hyperloader.config import Recipe
 from hyperloader.errors import ConfigError, TrainingError
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.modeling.pretrained import load_parameters, read_tensors
-from hyperloader.training.interrupt import Interrupt
+from hyperloader.training.interrupt import Interrupt, Stopped
 from hyperloader.training.objective import Objective
 from hyperloader.training.optim import build_optimizer, rate_factor, set_rate
 from hyperloader.training.progress import Listener, TrainingProgress
@@ -71,8 +71,10 @@ class Trainer:
         self.recipe, self.codec, self.run = recipe, codec, run
         self.train_windows, self.validation_windows = train, validation
         self.evaluate, self.listeners = evaluate, listeners
+        # Accelerate takes a launcher's CPU processes for independent ones unless told, and it
+        # fixes a precision once for the whole process, so that is left to this trainer.
         self.accelerator = Accelerator(
-            mixed_precision="bf16" if config.precision == "bf16" else "no"
+            cpu=not torch.accelerator.is_available(), mixed_precision="no"
         )
         parts = self.accelerator.num_processes * config.gradient_accumulation
         if config.batch_size % parts:
@@ -96,7 +98,9 @@ class Trainer:
             replacement=recipe.data.draw == "replacement",
             seed=recipe.seed,
         )
-        self.progression = Progression(data=_fingerprint(train, validation))
+        self.progression = Progression(
+            drawn=self.sampler.state(), data=_fingerprint(train, validation)
+        )
 
     def resume(self) -> int:
         """Go on from the run's newest complete checkpoint, or from the start; return the step.
@@ -126,7 +130,7 @@ class Trainer:
 
         Raises:
             TrainingError: a loss or a gradient that is not finite (naming step and task).
-            KeyboardInterrupt: stopped by a signal, after a checkpoint of the last whole step.
+            Stopped: a signal asked for it; a checkpoint of the last whole step is written.
         """
         config, state = self.recipe.training, self.progression
         if state.step == 0:
@@ -142,7 +146,7 @@ class Trainer:
                 state.step, state.drawn = step, self.sampler.state()
                 seconds = time.monotonic() - started - spent_validating
                 speed = (step - first) * config.batch_size / seconds
-                rate = self.optimizer.param_groups[0]["lr"]
+                rate = config.learning_rate * rate_factor(step, config)
                 self._log(
                     "train",
                     step=step,
@@ -153,14 +157,15 @@ class Trainer:
                     sentences_per_second=round(speed, 1),
                 )
                 progress.step(step, loss, rate, speed)
+                stop = self._any(interrupt.requested)
                 if step % self.recipe.validation.every == 0 or step == config.steps:
                     before = time.monotonic()
                     self._validate(progress)
                     spent_validating += time.monotonic() - before
-                elif interrupt.requested:
+                elif stop:
                     self._save()
-                if interrupt.requested:
-                    raise KeyboardInterrupt(
+                if stop:
+                    raise Stopped(
                         f"stopped after step {step}; go on with: "
                         f"hyperloader train --resume {self.run.path}"
                     )
@@ -188,7 +193,7 @@ class Trainer:
                 self.accelerator.no_sync(self.step_module) if part + 1 < parts else nullcontext()
             )
             with between:
-                with self.accelerator.autocast():
+                with self._autocast():
                     loss = self.step_module(mine[part::parts], smoothing) / divisor
                 # Gradients are averaged over processes; each computed its share of the sum.
                 self.accelerator.backward(loss * world)
@@ -196,26 +201,32 @@ class Trainer:
         value = float(self.accelerator.reduce(total, reduction="sum"))
         norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm))
         if not (math.isfinite(value) and math.isfinite(norm)):
-            kept = self.run.newest()
-            raise TrainingError(
-                f"the {'gradient' if math.isfinite(value) else 'loss'} is not finite at step "
-                f"{step} (task {', '.join(tasks)}); "
-                + (f"the last good checkpoint is {kept}; " if kept else "")
-                + "lower training.learning_rate or use precision float32"
-            )
+            what = "gradient" if math.isfinite(value) else "loss"
+            raise self._not_finite(what, step, tasks)
         self.optimizer.step()
         return value, norm, tasks
 
     def _validate(self, progress: TrainingProgress) -> None:
         state, select = self.progression, self.recipe.validation.select
         if self.accelerator.is_main_process:
-            entry: dict[str, Any] = {"step": state.step, **self._validation_loss()}
-            if self.evaluate is not None:
-                scores = self.evaluate(self.model)
-                entry |= {"f1": sum(scores.values()) / len(scores), "f1_by_task": scores}
-            value = {"loss": -entry["loss"], "f1": entry.get("f1"), "last": float(state.step)}[
-                select
-            ]
+            losses = self._validation_losses()
+            scores = self.evaluate(self.model) if self.evaluate else {}
+            loss, f1 = _mean(losses), _mean(scores)
+            if broken := [task for task, value in losses.items() if not math.isfinite(value)]:
+                raise self._not_finite("validation loss", state.step, broken)
+            entry: dict[str, Any] = {
+                "step": state.step,
+                "loss": loss,
+                "loss_by_task": losses,
+                "f1": f1,
+                "f1_by_task": scores,
+            }
+            higher_is_better = {
+                "loss": None if loss is None else -loss,
+                "f1": f1,
+                "last": float(state.step),
+            }
+            value = higher_is_better[select]
             best = value is not None and (state.best_value is None or value > state.best_value)
             if best:
                 state.best_step, state.best_value = state.step, value
@@ -224,8 +235,8 @@ class Trainer:
         self._save()
 
     @torch.no_grad()
-    def _validation_loss(self) -> dict[str, Any]:
-        """Mean loss per token (or decision) of each task, unsmoothed, and the mean over tasks."""
+    def _validation_losses(self) -> dict[str, float]:
+        """Mean loss per token (or decision) of each task with validation sentences, unsmoothed."""
         self.objective.eval()
         losses = {}
         for task, windows in self.validation_windows.items():
@@ -234,11 +245,27 @@ class Trainer:
             ordered = sorted(windows, key=lambda w: len(w.source))
             total = 0.0
             for start in range(0, len(ordered), 64):
-                with self.accelerator.autocast():
+                with self._autocast():
                     total += float(self.objective(ordered[start : start + 64]))
             losses[task] = total / self.objective.count(windows)
-        mean = sum(losses.values()) / len(losses) if losses else float("nan")
-        return {"loss": mean, "loss_by_task": losses}
+        return losses
+
+    def _not_finite(self, what: str, step: int, tasks: Sequence[str]) -> TrainingError:
+        kept = self.run.newest()
+        return TrainingError(
+            f"the {what} is not finite at step {step} (task {', '.join(tasks)}); "
+            + (f"the last good checkpoint is {kept}; " if kept else "")
+            + "lower training.learning_rate or use precision float32"
+        )
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        bf16 = self.recipe.training.precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=bf16)
+
+    def _any(self, asked: bool) -> bool:
+        """Whether any process is asked to stop: all must leave after the same step."""
+        flag = torch.tensor(float(asked), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, reduction="sum"))
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
@@ -250,6 +277,10 @@ class Trainer:
             self.run.log(kind=kind, **entry)
             for listener in self.listeners:
                 listener(kind, entry)
+
+
+def _mean(values: Mapping[str, float]) -> float | None:
+    return sum(values.values()) / len(values) if values else None
 
 
 def _fingerprint(*parts: Windows) -> str:

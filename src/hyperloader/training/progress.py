@@ -59,8 +59,12 @@ class TrainingProgress:
 
     def validated(self, entry: dict[str, Any], best: bool) -> None:
         """Print one line for a validation."""
-        parts = [f"step {entry['step']}", f"validation loss {entry['loss']:.4f}"]
-        if entry.get("f1") is not None:
+        parts = [f"step {entry['step']}"]
+        if entry["loss"] is not None:
+            parts.append(f"validation loss {entry['loss']:.4f}")
+        if entry["f1"] is not None:
             each = "  ".join(f"{task} {f1:.3f}" for task, f1 in entry["f1_by_task"].items())
             parts.append(f"F1 {entry['f1']:.4f} ({each})")
-        self.console.print("  ".join(parts) + ("  [green]best so far" if best else ""))
+        self.console.print(
+            "  ".join(parts) + ("  [green]best so far" if best else ""), soft_wrap=True
+        )

@@ -37,16 +37,18 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, recipe: Recipe, about: Mapping[str, Any]) -> "RunFolder":
-        """Start a new run. Raises ConfigError when ``path`` already holds one."""
+    def new(cls, path: Path) -> "RunFolder":
+        """The folder of a run to be. Raises ConfigError when ``path`` already holds one."""
         if (path / RUN).exists():
             raise ConfigError(
                 f"{path} already holds a run; choose another --out, or go on with --resume {path}"
             )
-        folder = cls(path)
+        return cls(path)
+
+    def start(self, recipe: Recipe, about: Mapping[str, Any]) -> None:
+        """Write ``run.yaml``: from here on the folder holds a run."""
         content = {**about, "recipe": recipe.model_dump(mode="json")}
-        write_text(path / RUN, yaml.safe_dump(content, sort_keys=False))
-        return folder
+        write_text(self.path / RUN, yaml.safe_dump(content, sort_keys=False))
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -60,7 +62,8 @@ class RunFolder:
         try:
             about = yaml.safe_load((self.path / RUN).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
-            raise CheckpointError(f"{self.path / RUN} cannot be read: {error}") from error
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"{self.path / RUN} cannot be read: {reason}") from error
         if not (isinstance(about, dict) and {"data", "tasks", "recipe"} <= about.keys()):
             raise CheckpointError(f"{self.path / RUN} is damaged: it lacks data, tasks or recipe")
         return about
@@ -93,7 +96,7 @@ class RunFolder:
             write_tensors(folder / OPTIMIZER, _optimizer_tensors(model, optimizer))
             (folder / TRAINER).write_text(json.dumps(state, indent=1))
         keep = {target.name, step_name(state["best_step"] or state["step"])}
-        for old in complete_checkpoints(self.path):
+        for old in target.parent.iterdir():  # older checkpoints, and what a crash left half-written
             if old.name not in keep:
                 shutil.rmtree(old, ignore_errors=True)
 
@@ -110,7 +113,7 @@ class RunFolder:
             }
             if found:
                 optimizer.state[parameter] = {
-                    key: value if key == "step" else value.to(parameter.device)
+                    key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
                     for key, value in found.items()
                 }
         return read_json(folder / TRAINER)

@@ -41,7 +41,9 @@ class TaskSampler:
             replacement,
             seed,
         )
-        weights = np.array([sizes[task] for task in self.tasks], dtype=float) ** (1 / temperature)
+        counts = np.array([sizes[task] for task in self.tasks], dtype=float)
+        # As shares of the largest, so that no temperature overflows.
+        weights = (counts / counts.max()) ** (1 / temperature)
         self.probabilities = weights / weights.sum()
         self.drawn = dict.fromkeys(self.tasks, 0)
         self._orders: dict[str, tuple[int, np.ndarray]] = {}

@@ -34,10 +34,13 @@ def start_run(
         ConfigError: the recipe does not fit, or ``out`` holds a run already.
         DataError: a corpus without training sentences.
     """
+    run = RunFolder.new(out)
     selected = select_data(recipe, corpora)
     checkpoint = build(recipe, selected)
-    run = RunFolder.create(out, recipe, about)
-    return _trainer(recipe, selected, checkpoint, run, make_evaluate, listeners, console)
+    trainer = _trainer(recipe, selected, checkpoint, run, make_evaluate, listeners, console)
+    if trainer.accelerator.is_main_process:
+        run.start(recipe, about)
+    return trainer
 
 
 def resume_run(

@@ -1,0 +1,131 @@
+"""The shape of the package: imports point one way, no cycles, small files, a quick start."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "hyperloader"
+SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
+
+# A part may import from the layers above its own, and from its own part. Parts of one layer stay
+# apart unless they stand in TOGETHER.
+LAYERS = (
+    {"types", "tags", "errors", "store", "config"},
+    {"corpora", "codec", "modeling"},
+    {"checkpoint"},
+    {"training", "decoding"},
+    {"evaluation", "tagger"},
+    {"experiments", "serving", "integrations", "pretraining"},
+    {"cli"},
+)
+TOGETHER = {
+    "tags": {"types"},
+    "config": {"errors"},
+    "store": {"errors"},
+}
+# Imports inside a function that close a circle, each for a reason.
+DEFERRED = {
+    # The model's own face offers save_pretrained and from_pretrained, written next door.
+    ("modeling.model", "modeling.pretrained"),
+}
+LONGEST_FILE = 320
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name without the package's."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def part_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def layer_of(module: str) -> int:
+    return next(i for i, layer in enumerate(LAYERS) if part_of(module) in layer)
+
+
+@cache
+def imports_of(module: str) -> frozenset[str]:
+    """Modules of the package that ``module`` imports at run time, anywhere in its text."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            node.body = []
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import of {node.module}"
+            # ``from package import x`` imports the module x where there is one.
+            names |= {
+                name if name.removeprefix(f"{PACKAGE}.") in MODULES else str(node.module)
+                for name in (f"{node.module}.{alias.name}" for alias in node.names)
+            }
+    ours = {name.removeprefix(f"{PACKAGE}.") for name in names if part_of(name) == PACKAGE}
+    return frozenset(name for name in ours if name != PACKAGE)
+
+
+def test_the_walk_sees_the_imports() -> None:
+    assert {"tags", "types", "codec.windows", "errors"} <= imports_of("codec.sentt")
+    assert imports_of("types") == set()
+    assert "modeling.active" in imports_of("decoding.engine")  # from hyperloader.modeling import …
+    assert len(MODULES) > 30
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name])
+def test_imports_point_one_way(module: str) -> None:
+    part = part_of(module)
+    for imported in imports_of(module):
+        other = part_of(imported)
+        assert (
+            other == part
+            or layer_of(imported) < layer_of(module)
+            or other in TOGETHER.get(part, set())
+        ), f"{module} imports {imported}"
+
+
+def test_every_part_has_one_layer() -> None:
+    parts = [part for layer in LAYERS for part in layer]
+    assert len(parts) == len(set(parts))
+    assert {part_of(name) for name in MODULES if name} <= set(parts)
+
+
+def test_no_import_cycle() -> None:
+    finished: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module in finished:
+            return
+        for imported in imports_of(module):
+            if (module, imported) not in DEFERRED and imported in MODULES:
+                visit(imported, (*path, module))
+        finished.add(module)
+
+    for module in MODULES:
+        visit(module, ())
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.name)
+def test_files_are_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+@pytest.mark.parametrize("statement", ["import hyperloader", "import hyperloader.cli.main"])
+def test_importing_does_not_wait_for_torch(statement: str) -> None:
+    heavy = "{'torch', 'transformers'} & set(sys.modules)"
+    code = f"import sys; {statement}; sys.exit(str({heavy}) if {heavy} else 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
