@@ -12,16 +12,19 @@ import torch
 from hyperloader.training.run import RunFolder
 from training_helpers import FAST, cli, in_process, log, run_main, settings, tensors, write_data
 
+# AdamW's first steps divide a gradient by its own size, which blows up the rounding of tiny ones:
+# hence an epsilon above that rounding.
+STEADY = {"learning_rate": 1e-4, "epsilon": 1e-5}
 CHANGES = {
     "per_task": {
         "dropout": 0,
-        "training": {"loss": "full", "gradient_accumulation": 2, "label_smoothing": 0.1},
+        "training": {**STEADY, "loss": "full", "gradient_accumulation": 2, "label_smoothing": 0.1},
     },
     "mixed": {
         "dropout": 0,
         "data": {"batches": "mixed"},
         "model": {"train_backbone": "layer_norms"},
-        "training": {"loss_reduction": "sum"},
+        "training": {**STEADY, "loss_reduction": "sum"},
     },
 }
 LAST = f"checkpoints/step-{FAST['training']['steps']:08d}"
@@ -49,13 +52,9 @@ def assert_alike(one: Path, two: Path) -> None:
     first, second = tensors(one / LAST), tensors(two / LAST)
     assert first.keys() == second.keys()
     for name, tensor in first.items():
-        torch.testing.assert_close(
-            tensor,
-            second[name],
-            rtol=0,
-            atol=1e-5 if name.startswith("model.") else 1e-3,
-            msg=lambda text, name=name: f"{name}: {text}",
-        )
+        # Weights in absolute numbers, the optimiser's moments as shares of the largest.
+        near = 1e-5 if name.startswith("model.") else 1e-4 * float(tensor.abs().max())
+        assert float((tensor - second[name]).abs().max()) <= near, name
 
 
 def test_the_launchers_two_processes_train_what_one_does(tmp_path: Path) -> None:

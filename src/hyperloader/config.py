@@ -15,11 +15,13 @@ from hyperloader.errors import ConfigError
 _M = TypeVar("_M", bound=BaseModel)
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a recipe: frozen, and an unknown key is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class DataSection(_Section):
+class DataSection(Section):
     """Which sentences are used and how batches are drawn from the tasks."""
 
     fraction: float = Field(1.0, gt=0, le=1, description="share of train and validation used")
@@ -32,7 +34,7 @@ class DataSection(_Section):
     )
 
 
-class TrainingSection(_Section):
+class TrainingSection(Section):
     """The optimisation."""
 
     steps: int = Field(2**18, gt=0)
@@ -57,7 +59,7 @@ class TrainingSection(_Section):
     gradient_checkpointing: bool = False
 
 
-class ValidationSection(_Section):
+class ValidationSection(Section):
     """When and how the model is validated, and which checkpoint counts as the best."""
 
     every: int = Field(1000, gt=0, description="steps between validations (and checkpoints)")
@@ -67,7 +69,7 @@ class ValidationSection(_Section):
     )
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """A training run. See docs/training.md for what each published recipe sets and why."""
 
     seed: int = 42
@@ -84,47 +86,56 @@ class Recipe(_Section):
     validation: ValidationSection = ValidationSection()
 
 
-def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
-    folder = files("hyperloader") / "recipes"
+def recipe_names(kind: str = "") -> list[str]:
+    """The recipes that come with the package: for training, or those of the folder ``kind``."""
+    folder = files("hyperloader") / "recipes" / kind
     return sorted(
         f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
     )
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe by name or from a YAML file, with ``key=value`` overrides (dotted keys).
+    """A training recipe by name or from a YAML file, with ``key=value`` overrides (dotted keys).
 
     Raises:
         ConfigError: no such recipe, unreadable YAML, an unknown key or a value that does not fit.
     """
-    if name in recipe_names():
-        text, where = (files("hyperloader") / "recipes" / f"{name}.yaml").read_text(), name
+    return parse_model(Recipe, read_recipe(name, overrides), name)
+
+
+def read_recipe(name: str, overrides: Sequence[str], kind: str = "") -> dict[str, Any]:
+    """The keys and values of a recipe of the folder ``kind`` or of a file, with overrides."""
+    names = recipe_names(kind)
+    if name in names:
+        text = (files("hyperloader") / "recipes" / kind / f"{name}.yaml").read_text()
     else:
         path = Path(name)
         if not path.is_file():
             raise ConfigError(
-                f"unknown recipe {name!r} (known: {', '.join(recipe_names())}; or give a YAML file)"
+                f"unknown recipe {name!r} (known: {', '.join(names)}; or give a YAML file)"
             )
         try:
-            text, where = path.read_text(encoding="utf-8"), str(path)
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} cannot be read: {error}") from error
-    values = _yaml(text, where)
+    values = _yaml(text, name)
     if not isinstance(values, dict):
-        raise ConfigError(f"{where}: a recipe is a mapping of keys to values")
+        raise ConfigError(f"{name}: a recipe is a mapping of keys to values")
     for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--set takes key=value, not {override!r}, e.g. training.steps=1000")
-        *path_to, last = key.strip().split(".")
-        section = values
-        for part in path_to:
-            section = section.setdefault(part, {})
-            if not isinstance(section, dict):
-                raise ConfigError(f"--set {key}: {part!r} has no keys below it")
-        section[last] = _yaml(value, f"--set {key}")
-    return parse_model(Recipe, values, where)
+        _set(values, override)
+    return values
+
+
+def _set(values: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise ConfigError(f"--set takes key=value, not {override!r}, e.g. training.steps=1000")
+    *path_to, last = key.strip().split(".")
+    for part in path_to:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {key}: {part!r} has no keys below it")
+    values[last] = _yaml(value, f"--set {key}")
 
 
 def parse_model(kind: type[_M], values: dict[str, Any], where: str) -> _M:

@@ -7,7 +7,17 @@ import typer
 from rich.console import Console
 
 from hyperloader import __version__
-from hyperloader.cli import data, evaluate, methods, quickstart, recipes, tag, train, verify
+from hyperloader.cli import (
+    data,
+    evaluate,
+    methods,
+    pretrain,
+    quickstart,
+    recipes,
+    tag,
+    train,
+    verify,
+)
 from hyperloader.errors import HyperloaderError
 from hyperloader.training.interrupt import Stopped
 
@@ -33,6 +43,8 @@ app.add_typer(data.app, name="data")
 app.command()(recipes.recipes)
 app.command()(methods.methods)
 app.command()(verify.verify)
+app.command()(pretrain.pretrain)
+app.command("pretrain-check")(pretrain.check_leaks)
 
 
 def _version(wanted: bool) -> None:

@@ -100,15 +100,20 @@ def scratch_backbone(
         **SCRATCH[size],
     )
     model = T5ForConditionalGeneration(config)
-    with torch.no_grad():
-        rows = torch.tensor(sentinels)
-        model.shared.weight[rows] = sinusoids(len(sentinels), config.d_model)
-        for name, module in model.named_modules():
-            if name.endswith("EncDecAttention"):
-                module.q.weight.copy_(module.k.weight * config.d_kv**-0.5)
-            if getattr(module, "has_relative_attention_bias", False):
-                _look_at_neighbours(module)
+    structure_first_weights(model, sentinels)
     return model
+
+
+@torch.no_grad()
+def structure_first_weights(model: T5ForConditionalGeneration, sentinels: list[int]) -> None:
+    """Give a T5 with random weights the beginnings that :func:`scratch_backbone` speaks of."""
+    config = model.config
+    model.shared.weight[torch.tensor(sentinels)] = sinusoids(len(sentinels), config.d_model)
+    for name, module in model.named_modules():
+        if name.endswith("EncDecAttention"):
+            module.q.weight.copy_(module.k.weight * config.d_kv**-0.5)
+        if getattr(module, "has_relative_attention_bias", False):
+            _look_at_neighbours(module)
 
 
 def _look_at_neighbours(attention: Any) -> None:

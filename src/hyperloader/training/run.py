@@ -93,7 +93,7 @@ class RunFolder:
         target = self.path / CHECKPOINTS / step_name(state["step"])
         with atomic_folder(target) as folder:
             write_checkpoint(folder, model, codec)
-            write_tensors(folder / OPTIMIZER, _optimizer_tensors(model, optimizer))
+            write_tensors(folder / OPTIMIZER, optimizer_tensors(model, optimizer))
             (folder / TRAINER).write_text(json.dumps(state, indent=1))
         keep = {target.name, step_name(state["best_step"] or state["step"])}
         for old in target.parent.iterdir():  # older checkpoints, and what a crash left half-written
@@ -142,7 +142,10 @@ def _step(line: str) -> float:
         return float("inf")
 
 
-def _optimizer_tensors(model: TaggingModel, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimizer_tensors(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> dict[str, Tensor]:
+    """The optimiser's state as flat tensors on the CPU, named ``KEY/PARAMETER``."""
     return {
         f"{key}/{name}": value.detach().to("cpu").contiguous()
         for name, parameter in model.named_parameters()

@@ -1,0 +1,114 @@
+"""``hyperloader pretrain`` and ``pretrain-check``: a T5 of one's own from plain text."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from hyperloader.errors import ConfigError
+
+
+def pretrain(
+    text: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder of .txt and .txt.xz files.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="small, tiny or a YAML file.")] = "small",
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Where to save; default: runs/NAME-TIME.")
+    ] = None,
+    prepared: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep the tokenized text here, or use what is here; default: in RUN.",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Short for --set training.steps=…")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a recipe's key; may be repeated."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with this run, exactly.")
+    ] = None,
+) -> None:
+    """Train a small T5 on plain text, to be used as a backbone.
+
+    Text is hidden and restored (T5's span corruption, and the same in the tagger's layout).
+    Held-out loss, alignment and tokens a second are printed as it runs and kept in
+    RUN/log.jsonl; a killed run goes on with --resume RUN. The result is RUN/backbone.
+
+    Examples:
+
+      hyperloader pretrain --text my_text --recipe tiny --out runs/mine
+
+      hyperloader pretrain --resume runs/mine
+
+      hyperloader train --data my_corpora --backbone runs/mine/backbone
+    """
+    from hyperloader.pretraining.recipe import load_pretrain_recipe
+    from hyperloader.pretraining.start import finish, resume_pretraining, start_pretraining
+
+    console = _console()
+    if resume is not None:
+        if text is not None or out is not None or prepared is not None or settings or steps:
+            raise ConfigError("--resume goes on with a run as it was; leave the other options away")
+        pretrainer = resume_pretraining(resume, console=console)
+        console.print(f"going on with {resume} after step {pretrainer.progression.step:,}")
+    else:
+        if text is None and prepared is None:
+            raise ConfigError("give --text DIR (a folder of .txt files) or --resume RUN")
+        short = [f"training.steps={steps}"] if steps else []
+        chosen = load_pretrain_recipe(recipe, [*(settings or []), *short])
+        out = out or Path("runs") / f"pretrain-{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        pretrainer = start_pretraining(chosen, text, out, prepared=prepared, console=console)
+    console.print(pretrainer.summary())
+    pretrainer.train()
+    backbone = finish(pretrainer)
+    size = (backbone / "model.safetensors").stat().st_size / 2**20
+    console.print(f"done: {backbone} ({size:.1f} MiB)")
+    console.print(f"next: hyperloader train --data DIR --backbone {backbone}")
+
+
+def check_leaks(
+    text: Annotated[Path, typer.Option(metavar="DIR", help="A folder of .txt and .txt.xz files.")],
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="A folder with one folder a task, or one corpus.")
+    ],
+    seed: Annotated[int, typer.Option(help="Draws a validation part where there is none.")] = 42,
+) -> None:
+    """Prove that no validation or test sentence of the corpora is in a pre-training text.
+
+    Every line is compared with every sentence, case-folded with single spaces, then by letters
+    and digits alone. Exit code 1 if any is found.
+
+    Example: hyperloader pretrain-check --text my_text --data my_corpora
+    """
+    from hyperloader.corpora.registry import load_corpora
+    from hyperloader.pretraining.leaks import find_leaks
+
+    console = Console(highlight=False, soft_wrap=True)
+    report = find_leaks(text, load_corpora(data, seed=seed, require=()))
+    for leak in report.first:
+        console.print(
+            f"{escape(str(leak.path))}:{leak.line}: {leak.task} {leak.part}: {escape(leak.text)}"
+        )
+    console.print(
+        f"{report.total:,} of {report.lines:,} lines in {report.files} files equal one of "
+        f"{report.sentences:,} validation and test sentences "
+        f"({report.equal.total():,} but for case and spaces, {report.similar.total():,} more by "
+        "letters and digits)"
+    )
+    for name in sorted({*report.equal, *report.similar}):
+        console.print(f"  {name}: {report.equal[name] + report.similar[name]:,}")
+    if report.total:
+        raise typer.Exit(1)
+
+
+def _console() -> Console:
+    import os
+
+    return Console(quiet=os.environ.get("RANK", "0") != "0", highlight=False, soft_wrap=True)

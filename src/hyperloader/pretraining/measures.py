@@ -1,0 +1,125 @@
+"""The loss of a denoising batch, and how well the decoder aligns with the source by sentinel."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from hyperloader.pretraining.batches import Corruption, DenoisingBatch, held_out_pairs
+from hyperloader.pretraining.objectives import Symbols
+from hyperloader.pretraining.prepared import Prepared
+from hyperloader.pretraining.recipe import Objective
+
+_ROWS = 16
+_MEASURED: tuple[Objective, ...] = ("spans", "words", "copy")
+
+
+class Denoiser(nn.Module):
+    """A backbone with its loss, so that the loss is computed inside of what is distributed."""
+
+    def __init__(self, backbone: PreTrainedModel, pad: int) -> None:
+        super().__init__()
+        self.backbone, self.pad = backbone, pad
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy summed over the tokens of ``target`` (rows, length) that are no padding."""
+        logits = self.logits(source, target)
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(), target.flatten(), ignore_index=self.pad, reduction="sum"
+        )
+
+    def logits(self, source: Tensor, target: Tensor) -> Tensor:
+        """Scores (rows, length, vocabulary) of every target token, given those before it."""
+        start = torch.full_like(target[:, :1], self.backbone.config.decoder_start_token_id)
+        return self.backbone(
+            input_ids=source,
+            attention_mask=source.ne(self.pad).long(),
+            decoder_input_ids=torch.cat([start, target[:, :-1]], 1),
+            use_cache=False,
+        ).logits
+
+
+class HeldOut:
+    """Measures a backbone on text that is never trained on.
+
+    ``loss`` is the mean cross-entropy a target token (nats) of span corruption, ``words_loss``
+    that of the ``words`` objective. ``hidden_words`` says how often the decoder, at a sentinel,
+    knows whether the next word is hidden (the mean of the hit rates of hidden and visible words:
+    0.5 is chance); ``copy`` how often it begins to write the word that stands at this sentinel,
+    the words being in random order.
+    """
+
+    def __init__(self, prepared: Prepared, corruption: Corruption, sequences: int) -> None:
+        self.symbols = corruption.symbols
+        self.batches: dict[Objective, list[DenoisingBatch]] = {}
+        for objective in _MEASURED:
+            pairs = held_out_pairs(prepared, corruption, objective, sequences)
+            self.batches[objective] = [
+                corruption.batch(objective, pairs[start : start + _ROWS])
+                for start in range(0, len(pairs), _ROWS)
+            ]
+
+    @torch.no_grad()
+    def __call__(self, denoiser: Denoiser) -> dict[str, float]:
+        """All measures of ``denoiser``, which is left in evaluation mode."""
+        denoiser.eval()
+        spans, _, _ = self._measure(denoiser, self.batches["spans"])
+        words, gold, given = self._measure(denoiser, self.batches["words"])
+        _, copied, copy = self._measure(denoiser, self.batches["copy"])
+        outside = self.symbols.outside[0]
+        visible = gold == outside
+        right = (given == outside) == visible
+        return {
+            "loss": spans,
+            "words_loss": words,
+            "hidden_words": (_mean(right[visible]) + _mean(right[~visible])) / 2,
+            "copy": _mean(copy == copied),
+        }
+
+    def _measure(
+        self, denoiser: Denoiser, batches: Sequence[DenoisingBatch]
+    ) -> tuple[float, Tensor, Tensor]:
+        """Mean loss a token, and the :func:`decisions` of all batches."""
+        total, count = 0.0, 0
+        found = []
+        for batch in batches:
+            source, target = tensors(batch, denoiser.backbone.device)
+            logits = denoiser.logits(source, target).float()
+            total += float(
+                F.cross_entropy(
+                    logits.flatten(0, 1),
+                    target.flatten(),
+                    ignore_index=denoiser.pad,
+                    reduction="sum",
+                )
+            )
+            count += int(target.ne(denoiser.pad).sum())
+            found.append(decisions(logits.argmax(-1), target, self.symbols))
+        gold, given = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return total / count, gold, given
+
+
+def decisions(best: Tensor, target: Tensor, symbols: Symbols) -> tuple[Tensor, Tensor]:
+    """What follows each sentinel of ``target`` and what of ``best`` stands there.
+
+    Args:
+        best: (rows, length), the likeliest token at each place of ``target``.
+
+    Returns:
+        gold and given ids, flat; the last sentinel of a row, which the end follows, is left out.
+    """
+    sentinels = torch.as_tensor(symbols.sentinels, device=target.device)
+    after = torch.isin(target[:, :-1], sentinels) & target[:, 1:].ne(symbols.eos)
+    return target[:, 1:][after], best[:, 1:][after]
+
+
+def tensors(batch: DenoisingBatch, device: Any) -> tuple[Tensor, Tensor]:
+    """Source and target on ``device``."""
+    return torch.from_numpy(batch.source).to(device), torch.from_numpy(batch.target).to(device)
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.float().mean()) if values.numel() else float("nan")

@@ -1,0 +1,135 @@
+"""The recipe of a pre-training run, as YAML with no unknown keys."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from hyperloader.config import Section, parse_model, read_recipe, recipe_names
+
+Objective = Literal["spans", "words", "copy"]
+FOLDER = "pretrain"
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class TextSection(Section):
+    """Which text is read how often, and what of it is never trained on."""
+
+    weights: dict[str, Share] = Field(
+        default_factory=dict,
+        description="file name pattern -> how often beside a file of 1 (first match; 0: left out)",
+    )
+    held_out: int = Field(1000, gt=1, description="one line in so many is never trained on")
+
+
+class TokenizerSection(Section):
+    """The tokenizer: one that lies in a folder, or one learnt from a sample of the text."""
+
+    folder: str | None = Field(None, description="use this tokenizer; the rest is then unused")
+    vocab_size: int = Field(16000, gt=300, description="pieces, bytes included, sentinels not")
+    sentinels: int = Field(256, ge=8, description="a window of the tagger holds one word less")
+    sample_characters: int = Field(20_000_000, gt=0, description="of the weighted text")
+    labels: tuple[str, ...] = Field((), description="label texts that are to take few pieces")
+    label_share: float = Field(0.01, ge=0, lt=1, description="label texts in the sample")
+
+
+class BackboneSection(Section):
+    """The shape of the T5, or the folder of one to go on from."""
+
+    start: str | None = Field(
+        None, description="go on from this backbone and its tokenizer; the rest is then unused"
+    )
+    d_model: int = Field(256, gt=0)
+    d_ff: int = Field(768, gt=0)
+    d_kv: int = Field(64, gt=0)
+    num_heads: int = Field(4, gt=0)
+    num_layers: int = Field(4, gt=0)
+    num_decoder_layers: int | None = Field(None, gt=0, description="default: num_layers")
+    feed_forward_proj: str = "gated-gelu"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    first_weights: Literal["structured", "t5"] = Field(
+        "structured", description="made for alignment by sentinel, or T5's own random ones"
+    )
+
+
+class ObjectivesSection(Section):
+    """What is to be restored. Lengths are in sub-tokens."""
+
+    mix: dict[Objective, Share] = Field(
+        {"spans": 1.0}, description="share of the steps of each objective"
+    )
+    source_tokens: int = Field(256, ge=16, description="length of every source")
+    noise: float = Field(0.15, gt=0, lt=0.6, description="share of sub-tokens in hidden spans")
+    mean_span: float = Field(3.0, ge=1, description="mean length of a hidden span")
+    hidden_words: float = Field(0.15, gt=0, lt=1, description="share of hidden words of `words`")
+    random_first: float = Field(
+        0.5, ge=0, le=1, description="share of examples whose first sentinel is drawn, not 0"
+    )
+
+    @field_validator("mix")
+    @classmethod
+    def _some(cls, mix: dict[Objective, float]) -> dict[Objective, float]:
+        if not sum(mix.values()) > 0:
+            raise ValueError("one objective needs a share above 0")
+        return mix
+
+
+class OptimisationSection(Section):
+    """The optimisation."""
+
+    steps: int = Field(10_000, gt=0)
+    batch_size: int = Field(64, gt=0, description="sequences a step, over all processes")
+    gradient_accumulation: int = Field(1, gt=0, description="parts that a process cuts a step in")
+    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    learning_rate: float = Field(
+        1e-3, gt=0, description="adafactor: relative to the size of each parameter"
+    )
+    schedule: Literal["constant", "linear", "rsqrt"] = "linear"
+    warmup_steps: int = Field(200, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = Field((0.9, 0.98), description="of adamw")
+    clip_norm: float = Field(1.0, gt=0)
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = Field(False, description="torch.compile; worth it on a GPU")
+
+
+class EvaluationSection(Section):
+    """When held-out text is looked at, and a checkpoint written."""
+
+    every: int = Field(500, gt=0, description="steps between evaluations (and checkpoints)")
+    sequences: int = Field(64, gt=0, description="held-out sequences of each measure at most")
+
+
+class PretrainRecipe(Section):
+    """A pre-training run. See docs/pretraining.md."""
+
+    seed: int = 42
+    text: TextSection = TextSection()
+    tokenizer: TokenizerSection = TokenizerSection()
+    backbone: BackboneSection = BackboneSection()
+    objectives: ObjectivesSection = ObjectivesSection()
+    training: OptimisationSection = OptimisationSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    export: Literal["bf16", "float32"] = Field("bf16", description="of the finished backbone")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tokenizer_of_start(cls, values: dict[str, Any]) -> dict[str, Any]:
+        backbone, tokenizer = values.get("backbone"), values.get("tokenizer", {})
+        if isinstance(backbone, dict) and isinstance(tokenizer, dict) and backbone.get("start"):
+            return {**values, "tokenizer": {"folder": backbone["start"], **tokenizer}}
+        return values
+
+
+def pretrain_recipe_names() -> list[str]:
+    """The pre-training recipes that come with the package."""
+    return recipe_names(FOLDER)
+
+
+def load_pretrain_recipe(name: str, overrides: Sequence[str] = ()) -> PretrainRecipe:
+    """A pre-training recipe by name or from a YAML file, with ``key=value`` overrides.
+
+    Raises:
+        ConfigError: no such recipe, unreadable YAML, an unknown key or a value that does not fit.
+    """
+    return parse_model(PretrainRecipe, read_recipe(name, overrides, FOLDER), name)
