@@ -30,7 +30,7 @@ def main(run: Path) -> None:
         "tasks": {name: score.to_json() for name, score in scores.items()},
         "average": average(scores),
     }
-    console = Console(record=True, width=92, file=io.StringIO(), force_terminal=True)
+    console = Console(record=True, width=116, file=io.StringIO(), force_terminal=True)
     console.print("[green]$[/green] make quickstart")
     console.print(score_table(json.loads(json.dumps(document))))
     for name, sentence in SENTENCES.items():

@@ -378,7 +378,7 @@ def test_bad_settings_are_named(override: str, message: str, tmp_path: Path) -> 
     own.write_text("seed: 1\n")
     with pytest.raises(ConfigError, match=message):
         load_pretrain_recipe(str(own), [override])
-    with pytest.raises(ConfigError, match="unknown pre-training recipe 'smal'; did you mean"):
+    with pytest.raises(ConfigError, match="unknown recipe 'smal'; did you mean"):
         load_pretrain_recipe("smal")
 
 

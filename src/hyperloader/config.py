@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hyperloader.errors import ConfigError
+from hyperloader.errors import ConfigError, unknown
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -111,9 +111,7 @@ def read_recipe(name: str, overrides: Sequence[str], kind: str = "") -> dict[str
     else:
         path = Path(name)
         if not path.is_file():
-            raise ConfigError(
-                f"unknown recipe {name!r} (known: {', '.join(names)}; or give a YAML file)"
-            )
+            raise ConfigError(f"{unknown('recipe', name, names)}; or give a YAML file")
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -6,10 +6,13 @@ from rich.text import Text
 
 from hyperloader.types import TaggedText
 
-_STYLES = (
-    *("black on bright_cyan", "black on bright_green", "black on bright_yellow"),
-    *("black on bright_magenta", "black on cyan", "black on green", "black on yellow"),
-    *("white on blue", "white on magenta", "white on red"),
+# Dark letters on light colours read well on dark and light terminals alike.
+_STYLES = tuple(
+    f"#101010 on {colour}"
+    for colour in (
+        *("#7fd1d1", "#9be38a", "#f2d974", "#e5a3ec", "#8fb8ff", "#ffb27a"),
+        *("#ff9d9d", "#c3b1ff", "#b9d98a", "#f5b8d4"),
+    )
 )
 
 

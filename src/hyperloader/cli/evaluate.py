@@ -93,6 +93,11 @@ def evaluate(
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
     console.print(score_table(document))
+    if scoring is Scoring.REFERENCE and _loss_of(run) == "decisions":
+        console.print(
+            "trained with loss decisions: the model never learned to write the forced tokens that "
+            "free generation needs, so this score is low by construction"
+        )
     for name, score in document["tasks"].items():
         if (seen := score.get("test_in_train") or 0.0) >= LEAKY:
             console.print(f"{name}: {seen:.2%} of its test sentences are training sentences too")
@@ -166,6 +171,13 @@ def _bar(console: Console, quiet: bool) -> Progress:
         transient=True,
         disable=quiet and not console.is_terminal,
     )
+
+
+def _loss_of(run: Path) -> str | None:
+    """The loss that a run was trained with; None for a checkpoint that does not say."""
+    from hyperloader.training.run import RUN, RunFolder
+
+    return RunFolder(run).recipe().training.loss if (run / RUN).is_file() else None
 
 
 def _data_of(run: Path) -> Path:

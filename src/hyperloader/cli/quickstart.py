@@ -17,7 +17,7 @@ from hyperloader.errors import ConfigError
 SENTENCES = {
     "home": "please turn off the lamp in the kitchen at nine",
     "travel": "i need a cheap flight from lisbon to oslo on friday",
-    "dining": "find a cheap thai place near the harbour that is open at nine",
+    "dining": "where can i eat spicy duck in the old town until midnight",
 }
 
 
