@@ -80,7 +80,9 @@ def quickstart(
     started = time.monotonic()
     trainer.train()
     console.print(f"trained in {time.monotonic() - started:.0f} s")
-    console.print("[bold]3. Scores on test sentences[/bold], a third of them with unseen values")
+    console.print(
+        "[bold]3. Scores on test sentences[/bold]; about a third of their spans are unseen values"
+    )
     tagger = Tagger.from_pretrained(out)
     scores = {
         name: score_examples(name, predict(tagger.model, tagger.codec, c.splits["test"]))
