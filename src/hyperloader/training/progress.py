@@ -1,7 +1,7 @@
 """What a training run shows while it runs."""
 
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,28 +13,31 @@ class Listener(Protocol):
     def __call__(self, kind: str, entry: dict[str, Any]) -> None: ...
 
 
-class TrainingProgress:
-    """A progress bar with loss, learning rate, sentences a second and time left."""
+class StepProgress:
+    """A progress bar over steps with loss, learning rate, speed and time left."""
+
+    title = "training"
+    unit = "sentences"
 
     def __init__(self, console: Console, total: int, done: int = 0) -> None:
         self.console = console
         self.bar = Progress(
-            TextColumn("[bold]training"),
+            TextColumn(f"[bold]{self.title}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]}"),
             TextColumn("lr {task.fields[rate]}"),
-            TextColumn("{task.fields[speed]} sentences/s"),
+            TextColumn(f"{{task.fields[speed]}} {self.unit}/s"),
             TimeRemainingColumn(),
             console=console,
             transient=not console.is_terminal,
         )
         self.task = self.bar.add_task(
-            "training", total=total, completed=done, loss="-", rate="-", speed="-"
+            self.title, total=total, completed=done, loss="-", rate="-", speed="-"
         )
         self.smooth: float | None = None
 
-    def __enter__(self) -> "TrainingProgress":
+    def __enter__(self) -> Self:
         self.bar.start()
         return self
 
@@ -54,8 +57,12 @@ class TrainingProgress:
             completed=step,
             loss=f"{self.smooth:.4f}",
             rate=f"{rate:.1e}",
-            speed=f"{speed:.0f}",
+            speed=f"{speed:,.0f}",
         )
+
+
+class TrainingProgress(StepProgress):
+    """The bar of a training run, with a line for each validation."""
 
     def validated(self, entry: dict[str, Any], best: bool) -> None:
         """Print one line for a validation."""
