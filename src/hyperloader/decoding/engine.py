@@ -1,8 +1,8 @@
 """Constrained greedy decoding: always a valid answer, one tag for every word, with its score.
 
 Exact, one token at a time: at every step only the tokens that the grammar allows are scored
-(rows of the output embedding, never the whole vocabulary), the best one is taken, and tokens
-that leave no choice (sentinels, the rest of a label) are fed without scoring.
+(rows of the output embedding, never the whole vocabulary) and the best one is taken. A token
+that leaves no choice (a sentinel, the rest of a label) has probability 1.
 """
 
 from collections.abc import Sequence
