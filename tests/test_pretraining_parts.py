@@ -1,0 +1,130 @@
+"""The parts of a pre-training run: optimiser, schedule, first weights, recipes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import Adafactor
+
+from helpers import tiny_tokenizer
+from hyperloader.codec.pieces import WordPieces
+from hyperloader.errors import ConfigError
+from hyperloader.pretraining.backbone import build_backbone, check_fit
+from hyperloader.pretraining.measures import decisions
+from hyperloader.pretraining.objectives import Symbols
+from hyperloader.pretraining.optim import build_optimizer, rate_factor
+from hyperloader.pretraining.recipe import (
+    OptimisationSection,
+    PretrainRecipe,
+    load_pretrain_recipe,
+    pretrain_recipe_names,
+)
+
+torch.set_num_threads(1)
+
+
+FAST: dict[str, Any] = {
+    "text": {"held_out": 10},
+    "tokenizer": {"vocab_size": 400, "sentinels": 40},
+    "backbone": {"d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": 1, "dropout": 0.1},
+    "objectives": {"source_tokens": 32, "mix": {"spans": 1, "words": 1}},
+    "training": {"steps": 30, "batch_size": 8, "learning_rate": 5e-3, "warmup_steps": 3},
+    "evaluation": {"every": 10, "sequences": 8},
+}
+
+
+def recipe(**changes: Any) -> PretrainRecipe:
+    merged = {key: {**value, **changes.pop(key, {})} for key, value in FAST.items()}
+    return PretrainRecipe(**merged, **changes)
+
+
+def test_adafactor_is_that_of_transformers() -> None:
+    """The same steps as another implementation with T5's settings."""
+    config = OptimisationSection(optimizer="adafactor", learning_rate=0.01, schedule="constant")
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Linear(6, 5) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    optimizers = [
+        build_optimizer(ours, config),
+        Adafactor(theirs.parameters(), lr=0.01, relative_step=False, scale_parameter=True),
+    ]
+    for _ in range(5):
+        inputs = torch.randn(3, 6)
+        for model, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.zero_grad()
+            # Small gradients: here a wrong epsilon would show.
+            (1e-4 * model(inputs).pow(2).sum()).backward()
+            optimizer.step()
+    before = torch.nn.Linear(6, 5).weight
+    assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
+    assert torch.allclose(ours.bias, theirs.bias, atol=1e-6)
+    assert not torch.allclose(ours.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", {1: 0.25, 4: 1, 100: 1}),
+        ("linear", {1: 0.25, 4: 1, 5: 96 / 97, 100: 1 / 97}),
+        ("rsqrt", {1: 0.25, 4: 1, 16: 0.5, 100: 0.2}),
+    ],
+)
+def test_schedules(schedule: Any, expected: dict[int, float]) -> None:
+    config = OptimisationSection(steps=100, warmup_steps=4, schedule=schedule)
+    assert {s: rate_factor(s, config) for s in expected} == pytest.approx(expected)
+
+
+def test_decisions_are_what_follows_sentinels() -> None:
+    tokenizer = tiny_tokenizer()
+    symbols = Symbols.of(tokenizer)
+    a, b, c = symbols.sentinels[:3].tolist()
+    target = torch.tensor([[a, 40, 41, b, 42, c, symbols.eos, symbols.pad]])
+    best = torch.tensor([[0, 40, 9, 0, 50, 0, 7, 7]])
+    gold, given = decisions(best, target, symbols)
+    assert (gold.tolist(), given.tolist()) == ([40, 42], [40, 50])
+
+
+def test_structured_first_weights() -> None:
+    """Sentinels nearly orthogonal, cross-attention queries equal to keys; T5's own not."""
+    tokenizer = tiny_tokenizer()
+    section = recipe(backbone={"d_model": 64}).backbone
+    made = build_backbone(section, tokenizer)
+    rows = torch.nn.functional.normalize(made.shared.weight[WordPieces(tokenizer).sentinels], dim=1)
+    assert (rows[:-1] * rows[1:]).sum(1).abs().max() < 0.3
+    attention = made.decoder.block[0].layer[1].EncDecAttention
+    assert torch.equal(attention.q.weight, attention.k.weight * section.d_kv**-0.5)
+    plain = build_backbone(section.model_copy(update={"first_weights": "t5"}), tokenizer)
+    attention = plain.decoder.block[0].layer[1].EncDecAttention
+    assert not torch.allclose(attention.q.weight, attention.k.weight * section.d_kv**-0.5)
+    assert made.config.vocab_size % 64 == 0
+    check_fit(tokenizer, made, "it")
+
+
+def test_recipes_of_the_package_are_valid() -> None:
+    assert pretrain_recipe_names() == ["small", "tiny"]
+    for name in pretrain_recipe_names():
+        found = load_pretrain_recipe(name)
+        assert found.tokenizer.sentinels >= 200
+        assert sum(found.objectives.mix.values()) == pytest.approx(1)
+    assert load_pretrain_recipe("tiny", ["training.steps=5"]).training.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.stepz=5", "unknown key 'training.stepz'; did you mean 'training.steps'"),
+        ("objectives.mix={guess: 1}", "objectives.mix"),
+        ("objectives.mix={spans: 0}", "one objective needs a share above 0"),
+        ("text.weights={a: -1}", "text.weights.a: .*greater than or equal to 0"),
+        ("training.steps", "--set takes key=value"),
+        ("seed.x=1", "--set seed.x: 'seed' has no keys below it"),
+    ],
+)
+def test_bad_settings_are_named(override: str, message: str, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("seed: 1\n")
+    with pytest.raises(ConfigError, match=message):
+        load_pretrain_recipe(str(own), [override])
+    with pytest.raises(ConfigError, match="unknown recipe 'smal'; did you mean"):
+        load_pretrain_recipe("smal")
