@@ -15,28 +15,13 @@ from hyperloader.pretraining.measures import decisions
 from hyperloader.pretraining.objectives import Symbols
 from hyperloader.pretraining.optim import build_optimizer, rate_factor
 from hyperloader.pretraining.recipe import (
+    BackboneSection,
     OptimisationSection,
-    PretrainRecipe,
     load_pretrain_recipe,
     pretrain_recipe_names,
 )
 
 torch.set_num_threads(1)
-
-
-FAST: dict[str, Any] = {
-    "text": {"held_out": 10},
-    "tokenizer": {"vocab_size": 400, "sentinels": 40},
-    "backbone": {"d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": 1, "dropout": 0.1},
-    "objectives": {"source_tokens": 32, "mix": {"spans": 1, "words": 1}},
-    "training": {"steps": 30, "batch_size": 8, "learning_rate": 5e-3, "warmup_steps": 3},
-    "evaluation": {"every": 10, "sequences": 8},
-}
-
-
-def recipe(**changes: Any) -> PretrainRecipe:
-    merged = {key: {**value, **changes.pop(key, {})} for key, value in FAST.items()}
-    return PretrainRecipe(**merged, **changes)
 
 
 def test_adafactor_is_that_of_transformers() -> None:
@@ -88,7 +73,7 @@ def test_decisions_are_what_follows_sentinels() -> None:
 def test_structured_first_weights() -> None:
     """Sentinels nearly orthogonal, cross-attention queries equal to keys; T5's own not."""
     tokenizer = tiny_tokenizer()
-    section = recipe(backbone={"d_model": 64}).backbone
+    section = BackboneSection(d_model=64, d_ff=64, d_kv=8, num_layers=1)
     made = build_backbone(section, tokenizer)
     rows = torch.nn.functional.normalize(made.shared.weight[WordPieces(tokenizer).sentinels], dim=1)
     assert (rows[:-1] * rows[1:]).sum(1).abs().max() < 0.3
