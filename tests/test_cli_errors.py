@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -167,17 +167,9 @@ def test_input_that_is_not_utf_8(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(disk_of: Callable[[int], Path]) -> Path:
     """A disk of 3 MiB: enough for a model of the fast recipe, not for its optimiser too."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("NOT TESTED: a full disk (mounting a small one needs root)")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    return disk_of(3)
 
 
 def test_a_disk_without_room_for_a_checkpoint(small_disk: Path, data: Path) -> None:

@@ -1,7 +1,6 @@
 """A backbone from nothing: trained, killed, gone on with, exported and used."""
 
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -29,6 +28,7 @@ from hyperloader.pretraining.recipe import (
     PretrainRecipe,
 )
 from hyperloader.pretraining.start import finish, resume_pretraining, start_pretraining
+from training_helpers import in_process
 
 torch.set_num_threads(1)
 
@@ -335,21 +335,6 @@ def stop_after(pretrainer: Pretrainer, step: int) -> None:
                 os.kill(os.getpid(), signal.SIGINT)
 
     run, pretrainer.run = pretrainer.run, Log()  # type: ignore[assignment]
-
-
-def in_process(work: Any, *arguments: Any, **environment: str) -> Any:
-    """Start ``work`` in a process of its own, from a server that has torch loaded."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hyperloader.pretraining.start", "typer.testing", "pytest"])
-    process = context.Process(target=_child, args=(work, arguments, environment))
-    process.start()
-    return process
-
-
-def _child(work: Any, arguments: tuple[Any, ...], environment: dict[str, str]) -> None:
-    os.environ.update(environment)
-    torch.set_num_threads(1)
-    work(*arguments)
 
 
 def _run(run: Path, prepared: Path, chosen: PretrainRecipe) -> None:

@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from hyperloader.pretraining.recipe import PretrainRecipe
 from hyperloader.store import atomic_folder
 from hyperloader.training.interrupt import Interrupt, Stopped
 from hyperloader.training.optim import set_rate
+from hyperloader.training.processes import any_process, autocast
 from hyperloader.training.run import OPTIMIZER, RunFolder, optimizer_tensors
 
 
@@ -154,7 +155,7 @@ class Pretrainer:
                     tokens_per_second=round(speed),
                 )
                 progress.step(step, loss, rate, speed)
-                stop = self._any(interrupt.requested)
+                stop = any_process(self.accelerator, interrupt.requested)
                 if step % self.recipe.evaluation.every == 0 or step == config.steps:
                     paused = time.monotonic()
                     self._evaluate(progress, speed)
@@ -194,7 +195,7 @@ class Pretrainer:
         for part in range(parts):
             last = part + 1 == parts
             with nullcontext() if last else accelerator.no_sync(self.step_module):
-                with self._autocast():
+                with autocast(self.accelerator, self.recipe.training.precision):
                     loss = self.step_module(source[part::parts], target[part::parts]) / targets
                 # Gradients are averaged over processes; each computed its share of the sum.
                 accelerator.backward(loss * world)
@@ -212,7 +213,7 @@ class Pretrainer:
 
     def _evaluate(self, progress: PretrainingProgress, speed: float) -> None:
         if self.accelerator.is_main_process:
-            with self._autocast():
+            with autocast(self.accelerator, self.recipe.training.precision):
                 found = self.held_out(self.denoiser)
             state = self.progression
             self._log("evaluation", step=state.step, tokens=state.tokens, **found)
@@ -231,15 +232,6 @@ class Pretrainer:
                 if old.name != target.name:
                     shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
-
-    def _autocast(self) -> AbstractContextManager[None]:
-        bf16 = self.recipe.training.precision == "bf16"
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=bf16)
-
-    def _any(self, asked: bool) -> bool:
-        """Whether any process is asked to stop: all must leave after the same step."""
-        flag = torch.tensor(float(asked), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, reduction="sum"))
 
     def _log(self, kind: str, **entry: Any) -> None:
         if self.accelerator.is_main_process:

@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from hyperloader.modeling.pretrained import load_parameters, read_tensors
 from hyperloader.training.interrupt import Interrupt, Stopped
 from hyperloader.training.objective import Objective
 from hyperloader.training.optim import build_optimizer, rate_factor, set_rate
+from hyperloader.training.processes import any_process, autocast
 from hyperloader.training.progress import Listener, TrainingProgress
 from hyperloader.training.run import RunFolder
 from hyperloader.training.sampler import TaskSampler
@@ -157,7 +158,7 @@ class Trainer:
                     sentences_per_second=round(speed, 1),
                 )
                 progress.step(step, loss, rate, speed)
-                stop = self._any(interrupt.requested)
+                stop = any_process(self.accelerator, interrupt.requested)
                 if step % self.recipe.validation.every == 0 or step == config.steps:
                     before = time.monotonic()
                     self._validate(progress)
@@ -193,7 +194,7 @@ class Trainer:
                 self.accelerator.no_sync(self.step_module) if part + 1 < parts else nullcontext()
             )
             with between:
-                with self._autocast():
+                with autocast(self.accelerator, self.recipe.training.precision):
                     loss = self.step_module(mine[part::parts], smoothing) / divisor
                 # Gradients are averaged over processes; each computed its share of the sum.
                 self.accelerator.backward(loss * world)
@@ -245,7 +246,7 @@ class Trainer:
             ordered = sorted(windows, key=lambda w: len(w.source))
             total = 0.0
             for start in range(0, len(ordered), 64):
-                with self._autocast():
+                with autocast(self.accelerator, self.recipe.training.precision):
                     total += float(self.objective(ordered[start : start + 64]))
             losses[task] = total / self.objective.count(windows)
         return losses
@@ -257,15 +258,6 @@ class Trainer:
             + (f"the last good checkpoint is {kept}; " if kept else "")
             + "lower training.learning_rate or use precision float32"
         )
-
-    def _autocast(self) -> AbstractContextManager[None]:
-        bf16 = self.recipe.training.precision == "bf16"
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=bf16)
-
-    def _any(self, asked: bool) -> bool:
-        """Whether any process is asked to stop: all must leave after the same step."""
-        flag = torch.tensor(float(asked), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, reduction="sum"))
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
