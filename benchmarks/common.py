@@ -1,8 +1,13 @@
 """What the benchmarks share: sentences, models and timing by the median of several runs."""
 
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import torch
 
 from hyperloader.checkpoint import Checkpoint
 from hyperloader.config import load_recipe
@@ -27,3 +32,15 @@ def median_seconds(run: Callable[[], object], repeats: int = 7) -> float:
         run()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def hardware() -> str:
+    """The machine, in words."""
+    names = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    name = names[0].partition(":")[2].strip() if names else platform.processor()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{os.cpu_count()} cores of {name}{gpu}, {torch.get_num_threads()} threads"
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []

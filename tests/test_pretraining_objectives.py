@@ -149,6 +149,40 @@ def test_hidden_words_restore_the_text(words: list[list[int]], seed: int, share:
         assert answers[slot] == (words[i] if i in hidden else list(SYMBOLS.outside))
 
 
+@given(worded, seeds, st.floats(0.01, 0.99), st.floats(0, 1), st.booleans())
+def test_swapped_words_are_asked_for_where_they_belong(
+    words: list[list[int]], seed: int, share: float, swapped: float, restore: bool
+) -> None:
+    pair = hide_words(
+        as_words(words),
+        SYMBOLS,
+        np.random.default_rng(seed),
+        share=share,
+        swapped=swapped,
+        restore=restore,
+    )
+    slots = SENTINELS[: len(words)].tolist()
+    shown, answers = parts(pair.source), parts(pair.target)
+    hidden = max(round(len(words) * share), 1)
+    moved = round(hidden * swapped) if round(hidden * swapped) > 1 else 0
+    empty = [i for i, slot in enumerate(slots) if not shown[slot]]
+    assert len(empty) == hidden - moved
+    # The words that are shown are those of the text, each once, whatever their places.
+    rest = [word for i, word in enumerate(words) if i not in empty]
+    assert Counter(tuple(shown[s]) for s in slots if shown[s]) == Counter(map(tuple, rest))
+    untouched = [i for i, slot in enumerate(slots) if shown[slot] == words[i]]
+    assert len(untouched) >= len(words) - hidden
+    outside = list(SYMBOLS.outside)
+    asked = [slot for i, slot in enumerate(slots) if answers[slot] == words[i] != outside]
+    if restore:
+        assert len(asked) == sum(word != outside for word in words)
+    else:
+        assert len(asked) <= hidden
+        assert all(answers[s] == outside for s in slots if s not in asked)
+        wrong = [s for i, s in enumerate(slots) if shown[s] != words[i] != outside]
+        assert set(wrong) <= set(asked)
+
+
 @given(worded, seeds)
 def test_copying_asks_for_every_word(words: list[list[int]], seed: int) -> None:
     pair = copy_words(as_words(words), SYMBOLS)

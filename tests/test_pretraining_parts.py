@@ -87,7 +87,7 @@ def test_structured_first_weights() -> None:
 
 
 def test_recipes_of_the_package_are_valid() -> None:
-    assert pretrain_recipe_names() == ["small", "tiny"]
+    assert pretrain_recipe_names() == ["builtin", "tiny"]
     for name in pretrain_recipe_names():
         found = load_pretrain_recipe(name)
         assert found.tokenizer.sentinels >= 200
@@ -111,5 +111,5 @@ def test_bad_settings_are_named(override: str, message: str, tmp_path: Path) -> 
     own.write_text("seed: 1\n")
     with pytest.raises(ConfigError, match=message):
         load_pretrain_recipe(str(own), [override])
-    with pytest.raises(ConfigError, match="unknown recipe 'smal'; did you mean"):
-        load_pretrain_recipe("smal")
+    with pytest.raises(ConfigError, match="unknown recipe 'builtn'; did you mean"):
+        load_pretrain_recipe("builtn")

@@ -17,7 +17,7 @@ SPECIAL = ("<pad>", "</s>", "<unk>")
 
 
 def train_tokenizer(
-    texts: Iterable[str], *, vocab_size: int, sentinels: int = 100
+    texts: Iterable[str], *, vocab_size: int, sentinels: int = 100, lowercase: bool = False
 ) -> PreTrainedTokenizerFast:
     """A unigram tokenizer with byte fallback (no character is lost) and T5's special tokens.
 
@@ -25,9 +25,12 @@ def train_tokenizer(
         texts: the sentences to learn the pieces from; the order matters for ties only.
         vocab_size: pieces at most, bytes and special tokens included, sentinels not.
         sentinels: how many ``<extra_id_i>`` there are; a window holds one word less.
+        lowercase: read capital letters as small ones; nothing else of a text is lost then.
     """
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
     byte_pieces = [f"<0x{byte:02X}>" for byte in range(256)]

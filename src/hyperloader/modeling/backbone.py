@@ -62,7 +62,11 @@ def load_backbone(name: str, dropout: float | None = None) -> PreTrainedModel:
     changes = {} if dropout is None else {"dropout_rate": dropout}
     try:
         model = AutoModelForSeq2SeqLM.from_pretrained(
-            name, use_safetensors=True, dtype=torch.float32, **changes
+            name,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation=attention(),
+            **changes,
         )
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
@@ -77,10 +81,7 @@ def scratch_backbone(
 ) -> PreTrainedModel:
     """A small T5 with random weights that learns to align by sentinel quickly.
 
-    Two things are not T5's own initialisation, since alignment (the decoder at sentinel i looking
-    at sentinel i of the encoder) is the slow part of learning from nothing: sentinels start as
-    sinusoids of their number, and cross-attention queries start as their keys, so that equal
-    tokens attend to one another from the first step.
+    See :func:`structure_first_weights` for what is not T5's own initialisation.
 
     Args:
         size: one of :data:`SCRATCH`.
@@ -100,18 +101,34 @@ def scratch_backbone(
         **SCRATCH[size],
     )
     model = T5ForConditionalGeneration(config)
+    model.set_attn_implementation(attention())
     structure_first_weights(model, sentinels)
     return model
 
 
+def attention() -> str:
+    """The implementation of attention in transformers that is fastest for short sequences."""
+    return "sdpa" if torch.accelerator.is_available() else "eager"
+
+
 @torch.no_grad()
 def structure_first_weights(model: T5ForConditionalGeneration, sentinels: list[int]) -> None:
-    """Give a T5 with random weights the beginnings that :func:`scratch_backbone` speaks of."""
+    """Give a T5 with random weights a beginning from which it learns to align.
+
+    Alignment (the decoder at sentinel i looking at sentinel i of the encoder) is the slow part of
+    learning from nothing. Sentinels start as sinusoids of their number; cross-attention queries
+    start as their keys, so that equal tokens attend to one another; heads look at fixed small
+    distances; and an attention's output projection undoes its value projection, so that what is
+    attended to arrives as it was.
+    """
     config = model.config
     model.shared.weight[torch.tensor(sentinels)] = sinusoids(len(sentinels), config.d_model)
     for name, module in model.named_modules():
         if name.endswith("EncDecAttention"):
             module.q.weight.copy_(module.k.weight * config.d_kv**-0.5)
+        if name.endswith("Attention"):
+            nn.init.orthogonal_(module.v.weight)
+            module.o.weight.copy_(module.v.weight.T)
         if getattr(module, "has_relative_attention_bias", False):
             _look_at_neighbours(module)
 

@@ -12,7 +12,7 @@ from transformers import (
 
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.errors import ConfigError
-from hyperloader.modeling.backbone import load_backbone, structure_first_weights
+from hyperloader.modeling.backbone import attention, load_backbone, structure_first_weights
 from hyperloader.modeling.pretrained import write_tensors
 from hyperloader.pretraining.recipe import BackboneSection
 from hyperloader.pretraining.tokenizer import load_tokenizer
@@ -49,6 +49,7 @@ def build_backbone(section: BackboneSection, tokenizer: PreTrainedTokenizerBase)
             **section.model_dump(exclude={"start", "dropout", "first_weights"}),
         )
         model = T5ForConditionalGeneration(config)
+        model.set_attn_implementation(attention())
     except (ValueError, KeyError) as error:
         raise ConfigError(f"recipe, backbone: T5 refuses this shape ({error})") from error
     if section.first_weights == "structured":

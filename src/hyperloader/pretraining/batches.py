@@ -87,7 +87,15 @@ class Corruption:
         first = self._first(len(words.starts) + 1, random)
         if objective == "copy":
             return copy_words(words, symbols, first=first)
-        return hide_words(words, symbols, random, share=section.hidden_words, first=first)
+        return hide_words(
+            words,
+            symbols,
+            random,
+            share=section.hidden_words,
+            swapped=section.swapped_words,
+            restore=objective == "restore",
+            first=first,
+        )
 
     def batch(self, objective: Objective, pairs: list[Pair]) -> DenoisingBatch:
         """Pairs as arrays of the objective's shape."""

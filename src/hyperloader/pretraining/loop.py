@@ -84,7 +84,7 @@ class Pretrainer:
             seed=recipe.seed,
         )
         self.held_out = HeldOut(prepared, corruption, recipe.evaluation.sequences)
-        self.denoiser = Denoiser(backbone, symbols.pad)
+        self.denoiser = Denoiser(backbone, symbols.pad, config.vocabulary)
         self.optimizer = build_optimizer(backbone, config)
         if config.compile:
             self.denoiser.compile()

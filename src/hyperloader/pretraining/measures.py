@@ -18,28 +18,46 @@ _MEASURED: tuple[Objective, ...] = ("spans", "words", "copy")
 
 
 class Denoiser(nn.Module):
-    """A backbone with its loss, so that the loss is computed inside of what is distributed."""
+    """A backbone with its loss, so that the loss is computed inside of what is distributed.
 
-    def __init__(self, backbone: PreTrainedModel, pad: int) -> None:
+    Args:
+        vocabulary: ``full`` tells each target token from the whole vocabulary, ``batch`` from the
+            tokens that occur in the batch, a tenth of it or less. Measures always take all.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, pad: int, vocabulary: str = "full") -> None:
         super().__init__()
-        self.backbone, self.pad = backbone, pad
+        self.backbone, self.pad, self.vocabulary = backbone, pad, vocabulary
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy summed over the tokens of ``target`` (rows, length) that are no padding."""
-        logits = self.logits(source, target)
-        return F.cross_entropy(
-            logits.flatten(0, 1).float(), target.flatten(), ignore_index=self.pad, reduction="sum"
-        )
+        output, ids = self.backbone.get_output_embeddings().weight, target
+        if self.vocabulary == "batch":
+            present = torch.unique(torch.cat([source.flatten(), target.flatten()]))
+            output, ids = output[present], torch.searchsorted(present, target)
+        asked = target.ne(self.pad)
+        logits = self.states(source, target)[asked] @ output.T
+        return F.cross_entropy(logits.float(), ids[asked], reduction="sum")
+
+    def states(self, source: Tensor, target: Tensor) -> Tensor:
+        """What the output embedding is multiplied with (rows, length, d), for every target token,
+        given those before it."""
+        config, mask = self.backbone.config, source.ne(self.pad).long()
+        start = torch.full_like(target[:, :1], config.decoder_start_token_id)
+        encoded = self.backbone.encoder(input_ids=source, attention_mask=mask)
+        states = self.backbone.decoder(
+            input_ids=torch.cat([start, target[:, :-1]], 1),
+            encoder_hidden_states=encoded.last_hidden_state,
+            encoder_attention_mask=mask,
+            use_cache=False,
+        ).last_hidden_state
+        # T5 1.0 and whatever is made here scale, T5 1.1 does not.
+        scaled = getattr(config, "scale_decoder_outputs", config.tie_word_embeddings)
+        return states * (config.d_model**-0.5 if scaled else 1.0)
 
     def logits(self, source: Tensor, target: Tensor) -> Tensor:
         """Scores (rows, length, vocabulary) of every target token, given those before it."""
-        start = torch.full_like(target[:, :1], self.backbone.config.decoder_start_token_id)
-        return self.backbone(
-            input_ids=source,
-            attention_mask=source.ne(self.pad).long(),
-            decoder_input_ids=torch.cat([start, target[:, :-1]], 1),
-            use_cache=False,
-        ).logits
+        return self.states(source, target) @ self.backbone.get_output_embeddings().weight.T
 
 
 class HeldOut:

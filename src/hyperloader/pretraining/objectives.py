@@ -2,8 +2,8 @@
 
 ``spans`` is T5's span corruption. ``words`` has the layout in which the tagger reads and writes
 (:mod:`hyperloader.codec.sentt`): a sentinel around every word of the source; the target gives,
-after each sentinel, the next word where it is hidden and ``O`` where it is not. ``copy`` hides
-nothing and asks for every word again.
+after each sentinel, the next word where it is hidden (or another in its place) and ``O`` where it
+is not. ``restore`` asks for the other words too, ``copy`` hides nothing and asks for all.
 """
 
 from collections.abc import Sequence
@@ -163,23 +163,31 @@ def shuffle_words(words: Words, random: Generator) -> Words:
 
 
 def hide_words(
-    words: Words, symbols: Symbols, random: Generator, *, share: float, first: int = 0
+    words: Words,
+    symbols: Symbols,
+    random: Generator,
+    *,
+    share: float,
+    swapped: float = 0.0,
+    restore: bool = False,
+    first: int = 0,
 ) -> Pair:
-    """``words``: see the module. At least one word is hidden; the others are ``O``."""
-    lengths, outside = words.lengths, symbols.outside
-    hidden = np.zeros(len(lengths), dtype=bool)
-    hidden[random.permutation(len(hidden))[: max(round(len(hidden) * share), 1)]] = True
-    gone = np.repeat(hidden, lengths)
-    shown = np.where(hidden, 0, lengths)
-    asked = np.where(hidden, lengths, len(outside))
-    answer = np.tile(outside, len(hidden) - int(hidden.sum()))
-    whole = np.empty(asked.sum(), dtype=np.int64)
-    whole[np.repeat(hidden, asked)] = words.ids[gone]
-    whole[~np.repeat(hidden, asked)] = answer
-    return Pair(
-        _interleave(words.ids[~gone], shown, symbols, first),
-        _interleave(whole, asked, symbols, first),
-    )
+    """``words`` or ``restore``: see the module. At least one word is hidden.
+
+    A share ``swapped`` of the hidden words (if two or more) are not missing from the source: they
+    stand at one another's places, so that only their surroundings tell that they are wrong.
+    """
+    parts = np.split(words.ids, words.starts[1:])
+    outside = np.array(symbols.outside)
+    hidden = random.permutation(len(parts))[: max(round(len(parts) * share), 1)]
+    moved = np.sort(hidden[: round(len(hidden) * swapped)])
+    source, target = list(parts), list(parts) if restore else [outside] * len(parts)
+    for i in hidden:
+        source[i], target[i] = parts[i][:0], parts[i]
+    if len(moved) > 1:
+        for i, j in zip(moved, np.roll(moved, int(random.integers(1, len(moved)))), strict=True):
+            source[i] = parts[j]
+    return Pair(*(_laid_out(row, symbols, first) for row in (source, target)))
 
 
 def copy_words(words: Words, symbols: Symbols, *, first: int = 0) -> Pair:
@@ -194,6 +202,10 @@ def padded(rows: Sequence[Ids], length: int, pad: int) -> Ids:
     for row, ids in zip(out, rows, strict=True):
         row[: len(ids)] = ids
     return out
+
+
+def _laid_out(parts: list[Ids], symbols: Symbols, first: int) -> Ids:
+    return _interleave(np.concatenate(parts), np.array([len(p) for p in parts]), symbols, first)
 
 
 def _interleave(ids: Ids, lengths: Ids, symbols: Symbols, first: int) -> Ids:

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hyperloader.config import Section, parse_model, read_recipe, recipe_names
 
-Objective = Literal["spans", "words", "copy"]
+Objective = Literal["spans", "words", "restore", "copy"]
 FOLDER = "pretrain"
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -28,6 +28,7 @@ class TokenizerSection(Section):
     folder: str | None = Field(None, description="use this tokenizer; the rest is then unused")
     vocab_size: int = Field(16000, gt=300, description="pieces, bytes included, sentinels not")
     sentinels: int = Field(256, ge=8, description="a window of the tagger holds one word less")
+    lowercase: bool = Field(False, description="read capital letters as small ones")
     sample_characters: int = Field(20_000_000, gt=0, description="of the weighted text")
     labels: tuple[str, ...] = Field((), description="label texts that are to take few pieces")
     label_share: float = Field(0.01, ge=0, lt=1, description="label texts in the sample")
@@ -47,6 +48,10 @@ class BackboneSection(Section):
     num_decoder_layers: int | None = Field(None, gt=0, description="default: num_layers")
     feed_forward_proj: str = "gated-gelu"
     dropout: float = Field(0.0, ge=0, lt=1)
+    first_embeddings: Literal["random", "neighbours"] = Field(
+        "random", description="of pieces: drawn, or factorised counts of neighbours in the text"
+    )
+    neighbours: int = Field(4, gt=0, description="places to each side that count as near")
     first_weights: Literal["structured", "t5"] = Field(
         "structured", description="made for alignment by sentinel, or T5's own random ones"
     )
@@ -62,6 +67,9 @@ class ObjectivesSection(Section):
     noise: float = Field(0.15, gt=0, lt=0.6, description="share of sub-tokens in hidden spans")
     mean_span: float = Field(3.0, ge=1, description="mean length of a hidden span")
     hidden_words: float = Field(0.15, gt=0, lt=1, description="share of hidden words of `words`")
+    swapped_words: float = Field(
+        0.0, ge=0, le=1, description="share of these that stand at one another's places"
+    )
     random_first: float = Field(
         0.5, ge=0, le=1, description="share of examples whose first sentinel is drawn, not 0"
     )
@@ -89,6 +97,9 @@ class OptimisationSection(Section):
     weight_decay: float = Field(0.0, ge=0)
     betas: tuple[float, float] = Field((0.9, 0.98), description="of adamw")
     clip_norm: float = Field(1.0, gt=0)
+    vocabulary: Literal["full", "batch"] = Field(
+        "full", description="what the answer is told from: all pieces, or those of the batch"
+    )
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = Field(False, description="torch.compile; worth it on a GPU")
 

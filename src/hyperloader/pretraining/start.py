@@ -13,6 +13,7 @@ from hyperloader.config import parse_model
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.backbone import load_backbone
 from hyperloader.pretraining.backbone import build_backbone, export_backbone
+from hyperloader.pretraining.cooccurrence import embed_pieces
 from hyperloader.pretraining.loop import Pretrainer
 from hyperloader.pretraining.prepared import prepare
 from hyperloader.pretraining.recipe import PretrainRecipe
@@ -122,6 +123,8 @@ def _pretrainer(
     torch.manual_seed(recipe.seed)
     if newest is None:
         backbone = build_backbone(recipe.backbone, prepared.tokenizer)
+        if recipe.backbone.first_embeddings == "neighbours" and recipe.backbone.start is None:
+            embed_pieces(backbone, prepared, recipe)
     else:
         backbone = load_backbone(str(newest))
     pretrainer = Pretrainer(backbone, recipe, prepared, run, accelerator, console)

@@ -40,7 +40,12 @@ def make_tokenizer(
         # one of them occurs.
         yield from (f"{word}{mark}" for label in labels for word in label.split() for mark in ".,")
 
-    return train_tokenizer(texts(), vocab_size=section.vocab_size, sentinels=section.sentinels)
+    return train_tokenizer(
+        texts(),
+        vocab_size=section.vocab_size,
+        sentinels=section.sentinels,
+        lowercase=section.lowercase,
+    )
 
 
 def sample(
