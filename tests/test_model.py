@@ -177,7 +177,7 @@ def test_user_errors_say_what_to_do() -> None:
         TaggingModel(model.backbone, ModelConfig(tasks=("a",), method="hyperformer"))
     size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     bert = BertModel(BertConfig(vocab_size=9, intermediate_size=16, **size))
-    with pytest.raises(ConfigError, match="BertModel has no feed_forward in its encoder"):
+    with pytest.raises(ConfigError, match=r"BertModel is not of the T5 family \(t5, flan"):
         TaggingModel(bert, ModelConfig(tasks=("a",)))
     assert not any(module._forward_hooks for module in bert.modules())
 
@@ -209,7 +209,7 @@ def test_cached_weights_are_dropped_when_a_parameter_changes(
     for site, weights in fresh.items():
         for ours, theirs in zip(after[site], weights, strict=True):
             torch.testing.assert_close(ours, theirs)
-            assert not ours.requires_grad
+            assert ours is None or not ours.requires_grad
 
 
 def _other_state() -> dict[str, Tensor]:

@@ -1,18 +1,29 @@
 """``hyperloader methods``: every method with its parameters, counted without any weights."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from hyperloader.modeling.attached import AttachedModel
 
 # Settings of the published systems that are not the defaults of their method.
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("hyperloader", {"task_embedding_dim": 512}),
     ("hyperloader", {"lora_rank": 16}),
     ("hyperloader", {"lora_generators": "per_place"}),
+    ("adapter", {"reduction_factor": 16}),
+    ("adapter-dagger", {"reduction_factor": 16}),
 )
+# Methods that are published with another way of counting, and what it counts.
+CONVENTIONS = {
+    "hyperdecoder": "as published: with decoder adapters that the reference builds and never uses",
+    "unipelt-bert": "in use: the network that makes the prefixes replaced by what it makes",
+}
+BERT_BACKBONE = "bert-base"
 
 
 def methods(
@@ -24,7 +35,8 @@ def methods(
 ) -> None:
     """What each method attaches where, and how many parameters it trains of how many.
 
-    Rows with settings are published variants: set them in a recipe under model.
+    Rows with settings are published variants: set them in a recipe under model. Methods for one
+    task are counted for one, those for BERT on bert-base.
 
     Example: hyperloader methods --backbone t5-small --tasks 3
     """
@@ -33,33 +45,76 @@ def methods(
     chosen: list[tuple[str, dict[str, Any]]] = []
     for name in METHODS:
         chosen += [(name, {}), *(variant for variant in VARIANTS if variant[0] == name)]
-    rows = [_count(name, settings, backbone, tasks) for name, settings in chosen]
+    rows = [row for name, settings in chosen for row in _rows(name, settings, backbone, tasks)]
     if as_json:
         typer.echo(json.dumps({"backbone": backbone, "tasks": tasks, "methods": rows}, indent=2))
         return
     console = Console()
     console.print(_table(rows))
+    for name, note in CONVENTIONS.items():
+        console.print(f"* {name} {note}", highlight=False, style="dim")
     for name, method in METHODS.items():
         console.print(f"[bold]{name}[/bold]: {method.summary}", highlight=False)
         for module, places in _attached(name).items():
             console.print(f"  {module} at {', '.join(places)}", highlight=False)
 
 
-def _count(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> dict[str, Any]:
+def _rows(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> list[dict[str, Any]]:
+    """The row of a method, and a second one where it is published counted in another way."""
+    from hyperloader.modeling.methods import METHODS
+
+    model = _model(name, settings, backbone, 1 if METHODS[name].single_task else tasks)
+    counts = model.parameter_counts()
+    rows = [_row(name, settings, counts)]
+    if name in CONVENTIONS:
+        more = _uncounted(model)
+        other = {kind: number + more for kind, number in counts.items()}
+        rows.append({**_row(name, settings, other), "convention": CONVENTIONS[name]})
+    return rows
+
+
+def _model(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> "AttachedModel":
     import torch
 
+    from hyperloader.modeling.attached import AttachedModel
     from hyperloader.modeling.backbone import meta_backbone
+    from hyperloader.modeling.bert import meta_encoder
     from hyperloader.modeling.config import ModelConfig
     from hyperloader.modeling.model import TaggingModel
+    from hyperloader.modeling.sites import BERT
 
     config = ModelConfig(method=name, tasks=tuple(f"task{i}" for i in range(tasks)), **settings)
     with torch.device("meta"):
-        counts = TaggingModel(meta_backbone(backbone), config).parameter_counts()
+        if config.row.family is BERT:
+            # The tagging head depends on the labels, so it is left out here (as published).
+            return AttachedModel(meta_encoder(BERT_BACKBONE), config)
+        return TaggingModel(meta_backbone(backbone), config)
+
+
+def _uncounted(model: "AttachedModel") -> int:
+    """What the other way of counting adds to ``model`` (less than nothing: leaves out)."""
+    from hyperloader.modeling.sources.free import FreeParameters
+    from hyperloader.modeling.sources.prefix import PrefixNetwork
+
+    more = 0
+    for module in model.source.modules():
+        if isinstance(module, PrefixNetwork):
+            more += module.effective_size() - sum(p.numel() for p in module.parameters())
+        elif isinstance(module, FreeParameters) and model.source.reads_encoder:
+            layers = [
+                len(stack.block) for stack in (model.backbone.encoder, model.backbone.decoder)
+            ]
+            more += sum(p.numel() for p in module.parameters()) // layers[0] * layers[1]
+    return more
+
+
+def _row(name: str, settings: dict[str, Any], counts: dict[str, int]) -> dict[str, Any]:
     return {
         "method": name,
         "settings": settings,
         **counts,
         "percent": round(100 * counts["trainable"] / counts["total"], 2),
+        "convention": None,
         "attached": _attached(name),
     }
 
@@ -83,5 +138,5 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         settings = ", ".join(f"{key}={value}" for key, value in row["settings"].items())
         numbers = (f"{row['trainable']:,}", f"{row['total']:,}", f"{row['percent']:.2f}")
-        table.add_row(row["method"], settings, *numbers)
+        table.add_row(row["method"] + ("*" if row["convention"] else ""), settings, *numbers)
     return table

@@ -30,9 +30,10 @@ def verify(
     """Recompute what the published implementations computed and show the largest differences.
 
     Logits, loss and generated weights differ by absolute amounts, gradients by a share of the
-    largest entry of the same tensor. The exit code is 0 if at least one file was compared and
-    all compared ones are within the tolerance, 1 otherwise. A file of a method that does not
-    exist here is named and counts neither way.
+    largest entry of the same tensor. What a file does not hold is shown as -; of BERT the last
+    hidden states are compared in place of logits. The exit code is 0 if at least one file was
+    compared and all compared ones are within the tolerance, 1 otherwise. A file of a method that
+    does not exist here is named and counts neither way.
 
     Example: hyperloader verify golden/
     """
@@ -86,8 +87,9 @@ def _table(results: list["GoldenResult"], tolerances: dict[str, float]) -> Table
         table.add_column(kind, justify="right", no_wrap=True)
     table.add_column("outcome")
     for result in results:
+        found = result.differences or {}
         cells = [
-            "-" if result.differences is None else _number(result.differences[kind], tolerance)
+            _number(found[kind], tolerance) if kind in found else "-"
             for kind, tolerance in tolerances.items()
         ]
         table.add_row(escape(result.method), *cells, _OUTCOMES[_outcome(result)])

@@ -7,26 +7,89 @@ largest difference of every kind of result is reported.
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
 from hyperloader.errors import CheckpointError
+from hyperloader.evaluation import golden_names
+from hyperloader.evaluation.golden_names import Reference, Tensors, Translate
+from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.bert import TokenTagger
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.layers import AdapterWeights, ModuleWeights
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.modeling.sites import STACKS, Place, Site
-from hyperloader.modeling.sources.task_hypernetwork import Generator, StackHypernetwork
+from hyperloader.modeling.sources.task_hypernetwork import StackHypernetwork
 
-# Absolute, except gradients: relative to the largest entry of the same tensor.
+# Absolute, except gradients: relative to the largest entry of the same tensor. What BERT gives
+# are hidden states; they are held to the tolerance of logits and reported as such.
 TOLERANCES = {"logits": 1e-4, "loss": 1e-4, "generated": 1e-5, "gradients": 1e-3}
 
-Tensors = dict[str, Tensor]
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How to build the model of a golden file and to name its source's parameters.
+
+    ``settings`` says which field of ModelConfig each key of the file's configuration is.
+    """
+
+    method: str
+    translate: Translate
+    settings: dict[str, str]
+
+
+_HYPERNETWORK = {
+    key: key
+    for key in (
+        *("reduction_factor", "lora_rank", "lora_alpha", "task_embedding_dim"),
+        *("layer_embedding_dim", "position_embedding_dim", "projector_hidden_dim"),
+        *("input_embedding_dim", "activation"),
+    )
+}
+_CASES = {
+    "hyperloader": Case(
+        "hyperloader",
+        golden_names.task_hypernetwork,
+        _HYPERNETWORK,
+    ),
+    "hyperformer_pp": Case(
+        "hyperformer++",
+        golden_names.task_hypernetwork,
+        _HYPERNETWORK,
+    ),
+    "hyperdecoder": Case(
+        "hyperdecoder",
+        golden_names.hyperdecoder,
+        {
+            "adapter_dim": "adapter_dim",
+            "hypernetwork_bottleneck": "projector_hidden_dim",
+            "layer_embedding_dim": "layer_embedding_dim",
+            "activation": "activation",
+        },
+    ),
+    "unipelt_t5": Case(
+        "unipelt-t5",
+        golden_names.adapters_library,
+        {key: key for key in ("reduction_factor", "lora_rank", "lora_alpha")},
+    ),
+    "unipelt_bert": Case(
+        "unipelt-bert",
+        golden_names.adapters_library,
+        {
+            "adapter_reduction_factor": "reduction_factor",
+            "prefix_length": "prefix_length",
+            "prefix_bottleneck": "prefix_hidden_dim",
+            "lora_rank": "lora_rank",
+        },
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +131,7 @@ def verify_file(path: Path) -> GoldenResult:
         CheckpointError: the file is not a readable golden file.
     """
     method = path.stem.removeprefix("golden_")
-    if method not in _BUILDERS:
+    if method not in _CASES:
         return GoldenResult(path.name, method)
     try:
         with safe_open(path, "pt") as file:
@@ -77,131 +140,87 @@ def verify_file(path: Path) -> GoldenResult:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a golden file: {error}") from error
     try:
-        model = _BUILDERS[method](config, tensors)
-        return GoldenResult(path.name, method, _compare(model, config["tasks"], tensors))
+        return GoldenResult(path.name, method, _compare(_CASES[method], config, tensors))
     except KeyError as error:
         raise CheckpointError(f"{path} is not a whole golden file: it has no {error}") from error
 
 
-def _build_task_hypernetwork(method: str) -> Callable[[dict, Tensors], TaggingModel]:
-    def build(config: dict, tensors: Tensors) -> TaggingModel:
-        backbone = T5ForConditionalGeneration(
-            T5Config(
-                **{key: config[key] for key in _BACKBONE_KEYS},
-                dropout_rate=0.0,
-                decoder_start_token_id=0,
-            )
-        )
-        settings = {key: config[key] for key in _MODEL_KEYS}
-        model = TaggingModel(
-            backbone, ModelConfig(method=method, tasks=tuple(config["tasks"]), **settings)
-        )
-        parameters = {
-            name.removeprefix("param."): tensor
-            for name, tensor in tensors.items()
-            if name.startswith("param.")
-        }
-        for name, _ in backbone.named_parameters():
-            if name not in parameters:
-                raise KeyError(name)
-        state = _to_ours(model, config["tasks"], parameters)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                parameter.copy_(state[name])
-        return model.eval()
-
-    return build
-
-
-_BACKBONE_KEYS = ("d_model", "d_ff", "num_layers", "num_heads", "d_kv", "vocab_size")
-_MODEL_KEYS = (
-    *("reduction_factor", "lora_rank", "lora_alpha", "task_embedding_dim"),
-    *("layer_embedding_dim", "position_embedding_dim", "projector_hidden_dim"),
-    *("input_embedding_dim", "activation"),
-)
-_BUILDERS = {
-    "hyperloader": _build_task_hypernetwork("hyperloader"),
-    "hyperformer_pp": _build_task_hypernetwork("hyperformer++"),
-}
-
-_REFERENCE_BLOCKS = {
-    "down_weight": "down_sampler_hyper_net.weight_generator.0",
-    "down_bias": "down_sampler_hyper_net.bias_generator.0",
-    "up_weight": "up_sampler_hyper_net.weight_generator.0",
-    "up_bias": "up_sampler_hyper_net.bias_generator.0",
-    "norm_weight": "post_layernorm_hypernet.weight_generator",
-    "norm_bias": "post_layernorm_hypernet.bias_generator",
-    "a": "lora_a_hyper_net.weight_generator.0",
-    "b": "lora_b_hyper_net.weight_generator.0",
-}
-
-
-def _to_ours(model: TaggingModel, tasks: list[str], reference: Tensors) -> Tensors:
-    """Tensors under the reference's names (parameters or gradients) under this model's names."""
-    zeros = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
-    ours: Tensors = {}
-    for name, like in zeros.items():
-        if name.startswith("backbone."):
-            key = name.removeprefix("backbone.")
-            ours[name] = reference.get(key, like)
-    prefix = "task_embedding_controller.task_to_embeddings."
-    rows = zeros["source.task_embeddings.weight"]
-    ours["source.task_embeddings.weight"] = torch.stack(
-        [reference.get(prefix + task, row) for task, row in zip(tasks, rows, strict=True)]
+def _build(case: Case, config: dict[str, Any]) -> AttachedModel:
+    settings = {ours: config[theirs] for theirs, ours in case.settings.items()}
+    model_config = ModelConfig(
+        method=case.method, tasks=tuple(config.get("tasks", ["one"])), **settings
     )
-    for stack in STACKS:
-        theirs = f"{stack}.adapter_layers_hyper_net."
-        mine = f"source.{stack}."
-        names = {
-            "layer_embeddings.weight": "layer_id_embeddings.weight",
-            "position_embeddings.weight": "adapters_block_type.weight",
-        }
-        for part in ("weight", "bias"):
-            names[f"norm.{part}"] = f"LayerNorm.{part}"
-            for i in (0, 2):
-                names[f"projector.{i}.{part}"] = f"task_hypernet.task_embeding_generator.{i}.{part}"
-        for my_name, their_name in names.items():
-            ours[mine + my_name] = reference[theirs + their_name]
-        for i, generator in enumerate(_hypernetwork(model, stack).generators):
-            assert isinstance(generator, Generator)
-            for part in ("weight", "bias") if generator.linear.bias is not None else ("weight",):
-                ours[f"{mine}generators.{i}.linear.{part}"] = torch.cat(
-                    [reference[f"{theirs}{_REFERENCE_BLOCKS[b]}.{part}"] for b in generator.shapes]
-                )
-    return ours
+    if "hidden_size" in config:
+        sizes = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+        bert = BertConfig(
+            **{key: config[key] for key in (*sizes, "vocab_size")},
+            max_position_embeddings=32,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+        return TokenTagger(BertModel(bert, add_pooling_layer=False), model_config, tags=1)
+    sizes = ("d_model", "d_ff", "num_layers", "num_heads")
+    t5 = T5Config(
+        **{key: config[key] for key in (*sizes, "d_kv", "vocab_size")},
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+    )
+    return TaggingModel(T5ForConditionalGeneration(t5), model_config)
 
 
-def _hypernetwork(model: TaggingModel, stack: str) -> StackHypernetwork:
-    module = model.source.get_submodule(stack)
-    assert isinstance(module, StackHypernetwork)
-    return module
-
-
-def _compare(model: TaggingModel, tasks: list[str], golden: Tensors) -> dict[str, float]:
-    worst = dict.fromkeys(TOLERANCES, 0.0)
+def _compare(case: Case, config: dict[str, Any], golden: Tensors) -> dict[str, float]:
+    """The largest difference of each kind of result that the file holds."""
+    model, tasks = _build(case, config), config.get("tasks", ["one"])
+    parameters = Reference(golden, "param.")
+    own = [f"backbone.{name}" for name, _ in model.backbone.named_parameters()]
+    state = golden_names.backbone(model, own, parameters)
+    state |= case.translate(model, tasks, parameters)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.startswith("head."):  # not in the files: they end at the hidden states
+                parameter.copy_(state[name])
+    model.eval()
+    worst = {kind: 0.0 for kind in TOLERANCES if kind != "generated" or "tasks" in config}
     for index, task in enumerate(tasks):
         model.zero_grad(set_to_none=True)
-        out = model(
-            golden["input_ids"],
-            golden["attention_mask"],
-            task_ids=torch.tensor([index]),
-            decoder_input_ids=golden["decoder_input_ids"],
-            labels=golden["labels"].masked_fill(golden["labels"] == 0, -100),
-        )
-        worst["logits"] = max(worst["logits"], _largest(out.logits, golden[f"logits.{task}"]))
-        worst["loss"] = max(worst["loss"], _largest(out.loss, golden[f"loss.{task}"]))
-        worst["generated"] = max(worst["generated"], _generated(model, index, task, golden))
+        output, loss, name = _run(model, index, golden)
+        end = f".{task}" if "tasks" in config else ""
+        worst["logits"] = max(worst["logits"], _largest(output, golden[name + end]))
+        worst["loss"] = max(worst["loss"], _largest(loss, golden["loss" + end]))
+        if "generated" in worst:
+            worst["generated"] = max(worst["generated"], _generated(model, index, task, golden))
         if index == 0:
-            out.loss.backward()
-            worst["gradients"] = _gradients(model, tasks, golden)
+            loss.backward()
+            worst["gradients"] = _gradients(model, case.translate, tasks, golden)
     return worst
 
 
-def _gradients(model: TaggingModel, tasks: list[str], golden: Tensors) -> float:
-    reference = {k.removeprefix("grad."): v for k, v in golden.items() if k.startswith("grad.")}
-    expected = _to_ours(model, tasks, reference)
-    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if unmatched := set(reference) - _covered(model, tasks, reference):
+def _run(model: AttachedModel, task: int, golden: Tensors) -> tuple[Tensor, Tensor, str]:
+    """What the model gives, its loss, and what the first is called in the file."""
+    ids, mask = golden["input_ids"], golden["attention_mask"]
+    if isinstance(model, TokenTagger):
+        states = model.encode(ids, mask)
+        return states, (states * golden["loss_weights"]).mean(), "last_hidden_state"
+    out = model(
+        ids,
+        mask,
+        task_ids=torch.tensor([task]),
+        decoder_input_ids=golden["decoder_input_ids"],
+        labels=golden["labels"].masked_fill(golden["labels"] == 0, -100),
+    )
+    return out.logits, out.loss, "logits"
+
+
+def _gradients(
+    model: AttachedModel, translate: Translate, tasks: list[str], golden: Tensors
+) -> float:
+    reference = Reference(golden, "grad.")
+    trained = {
+        n: p for n, p in model.named_parameters() if p.requires_grad and not n.startswith("head.")
+    }
+    own = [name for name in trained if name.startswith("backbone.")]
+    expected = golden_names.backbone(model, own, reference) | translate(model, tasks, reference)
+    if unmatched := set(reference) - reference.read:
         raise CheckpointError(f"gradients without a counterpart here: {', '.join(unmatched)}")
     worst = 0.0
     for name, p in trained.items():
@@ -209,16 +228,6 @@ def _gradients(model: TaggingModel, tasks: list[str], golden: Tensors) -> float:
         scale = expected[name].nan_to_num().abs().max().item()
         worst = max(worst, _largest(ours, expected[name]) / max(scale, 1e-12))
     return worst
-
-
-def _covered(model: TaggingModel, tasks: list[str], reference: Tensors) -> set[str]:
-    """The reference's gradients that a parameter trained here answers to."""
-    trained = {n.removeprefix("backbone.") for n in model.trainable_names()}
-    return {
-        name
-        for name in reference
-        if name in trained or "adapter_layers_hyper_net" in name or name.rsplit(".", 1)[-1] in tasks
-    }
 
 
 _GENERATED = re.compile(
@@ -234,8 +243,8 @@ _REFERENCE_PLACES = {
 
 
 @torch.no_grad()
-def _generated(model: TaggingModel, index: int, task: str, golden: Tensors) -> float:
-    embedding = model.source.task_embeddings(torch.tensor([index]))
+def _generated(model: AttachedModel, index: int, task: str, golden: Tensors) -> float:
+    embedding = model.source.get_parameter("task_embeddings.weight")[[index]]
     worst = 0.0
     for stack in STACKS:
         wanted: dict[Site, Tensors] = {}
@@ -248,7 +257,9 @@ def _generated(model: TaggingModel, index: int, task: str, golden: Tensors) -> f
             raise KeyError(f"generated.{task}.{stack}")
         order = list(model.method.places)
         sites = sorted(wanted, key=lambda site: order.index(site.place))
-        made = _hypernetwork(model, stack)(embedding, sites)
+        hypernetwork = model.source.get_submodule(stack)
+        assert isinstance(hypernetwork, StackHypernetwork)
+        made = hypernetwork(embedding, sites)
         for site, parts in wanted.items():
             for part, tensor in parts.items():
                 worst = max(worst, _largest(_part(made[site], part)[0], tensor))

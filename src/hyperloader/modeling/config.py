@@ -1,19 +1,28 @@
 """The configuration of a model: the method, its tasks and its sizes."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from transformers.activations import ACT2FN
 
-from hyperloader.errors import unknown
-from hyperloader.modeling.methods import METHODS
+from hyperloader.errors import ConfigError, unknown
+from hyperloader.modeling.methods import METHODS, Method
+from hyperloader.modeling.sites import Place
 
 
 class ModelConfig(BaseModel):
-    """What :class:`~hyperloader.modeling.model.TaggingModel` is built from (besides a backbone).
+    """What a model is built from (besides a backbone).
 
-    The defaults are those of the published code (task embedding 64, GeLU's tanh form); the
-    paper's text says 512 and GeLU.
+    The defaults are those of the published code of hyperloader (task embedding 64, GeLU's tanh
+    form); the paper's text says 512 and GeLU. A method may have other defaults: the ``settings``
+    of its row in :data:`~hyperloader.modeling.methods.METHODS`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,19 +30,39 @@ class ModelConfig(BaseModel):
     method: str = "hyperloader"
     tasks: tuple[str, ...] = Field(min_length=1)
     reduction_factor: int = Field(32, gt=0, description="hidden width / adapter bottleneck")
+    adapter_dim: int | None = Field(
+        None, gt=0, description="adapter bottleneck; default: by reduction_factor"
+    )
     lora_rank: int = Field(8, gt=0)
-    lora_alpha: float | None = Field(None, description="LoRA scale times rank; default: the rank")
+    lora_alpha: float | None = Field(
+        None, description="LoRA scale times rank (a gate replaces it); default: the rank"
+    )
+    lora_places: tuple[Place, ...] | None = Field(
+        None, description="some of the method's places for LoRA; default: all"
+    )
     lora_generators: Literal["shared", "per_place"] = "shared"
-    conditional_norm: bool = True
+    conditional_norm: bool = Field(True, description="whether adapters end in a layer norm")
+    prefix_length: int = Field(10, gt=0)
+    prefix_hidden_dim: int = Field(512, gt=0)
     task_embedding_dim: int = Field(64, gt=0)
     layer_embedding_dim: int = Field(64, gt=0)
     position_embedding_dim: int = Field(64, gt=0)
-    projector_hidden_dim: int = Field(128, gt=0)
+    projector_hidden_dim: int = Field(
+        128, gt=0, description="hidden width between embeddings and generators"
+    )
     input_embedding_dim: int = Field(64, gt=0)
     activation: str = "gelu_new"
     train_backbone: Literal["none", "layer_norms", "all"] = Field(
         "layer_norms", description="which parameters of the backbone are trained"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_method(cls, values: Any) -> Any:
+        method = None
+        if isinstance(values, dict):
+            method = METHODS.get(str(values.get("method", "hyperloader")))
+        return values if method is None else {**method.settings, **values}
 
     @field_validator("method")
     @classmethod
@@ -51,10 +80,50 @@ class ModelConfig(BaseModel):
 
     @field_validator("tasks")
     @classmethod
-    def _distinct_tasks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _fitting_tasks(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if len(set(value)) < len(value) or not all(value):
             raise ValueError("task names must be distinct and not empty")
+        method = METHODS.get(info.data.get("method", ""))
+        if method and method.single_task and len(value) > 1:
+            raise ValueError(
+                f"method {method.name!r} is for one task, its modules know no other: train one "
+                "model a task (--task NAME), or choose a method for several"
+            )
         return value
+
+    @field_validator("lora_places", mode="before")
+    @classmethod
+    def _known_places(cls, value: Any) -> Any:
+        for place in value if isinstance(value, list | tuple) else ():
+            if place not in list(Place):
+                raise ValueError(unknown("place", str(place), [p.value for p in Place]))
+        return value
+
+    @field_validator("lora_places")
+    @classmethod
+    def _fitting_places(
+        cls, value: tuple[Place, ...] | None, info: ValidationInfo
+    ) -> tuple[Place, ...] | None:
+        if value is not None and "method" in info.data:
+            try:
+                METHODS[info.data["method"]].with_lora_at(value)
+            except ConfigError as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("train_backbone")
+    @classmethod
+    def _something_to_train(cls, value: str, info: ValidationInfo) -> str:
+        method = METHODS.get(info.data.get("method", ""))
+        if value == "none" and method and not method.parts:
+            raise ValueError(f"method {method.name!r} trains the backbone only: none is nothing")
+        return value
+
+    @property
+    def row(self) -> Method:
+        """The method's row of the table, as this configuration narrows it."""
+        method = METHODS[self.method]
+        return method if self.lora_places is None else method.with_lora_at(self.lora_places)
 
     @property
     def lora_scale(self) -> float:

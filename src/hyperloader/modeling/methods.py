@@ -1,37 +1,118 @@
-"""The table of methods: what is attached where, and which generator makes its weights."""
+"""The table of methods: what is attached where, and where its weights come from.
 
-from dataclasses import dataclass
-from typing import Literal
+A new method is a new row; docs/adding-a-method.md adds one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+from torch import Tensor, nn
 
 from hyperloader.errors import ConfigError, unknown
-from hyperloader.modeling.sites import Place
+from hyperloader.modeling.sites import BERT, STACKS, T5, Family, Place
 
 ADAPTER_PLACES = (Place.FEED_FORWARD, Place.SELF_ATTENTION)
 LORA_PLACES = (Place.SELF_QUERY, Place.SELF_VALUE, Place.CROSS_QUERY, Place.CROSS_VALUE)
 
+_NORMAL = partial(nn.init.normal_, std=0.01)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One generator of one kind of module, and the places that it serves."""
+    """One kind of module at some places; where weights are generated, one generator serves all.
 
-    module: Literal["adapter", "lora"]
+    ``gated`` modules are scaled by a learned number for each row (UniPELT).
+    """
+
+    module: Literal["adapter", "lora", "prefix"]
     places: tuple[Place, ...]
+    gated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """A row of the table: the groups of modules and how their generators are conditioned."""
+class Part:
+    """A source of weights and the groups that it serves in ``stacks``.
 
-    name: str
-    summary: str
+    Sources: ``task_hypernetwork`` of (task, layer, position); ``input_hypernetwork`` of the
+    encoder's output and the layer; ``free`` parameters, one set; ``free_per_task``, one set a
+    task (layer norms shared); ``prefix``, keys and values of one small network.
+
+    ``initial`` fills a free (out, in) weight of an adapter; biases start at zero.
+    """
+
+    source: Literal["task_hypernetwork", "input_hypernetwork", "free", "free_per_task", "prefix"]
     groups: tuple[Group, ...]
-    position_embedding: bool
-    source: Literal["task_hypernetwork"] = "task_hypernetwork"
+    stacks: tuple[str, ...] = STACKS
+    position_embedding: bool = False
+    initial: Callable[[Tensor], object] = _NORMAL
 
     @property
     def places(self) -> tuple[Place, ...]:
         return tuple(place for group in self.groups for place in group.places)
 
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row of the table.
+
+    Attributes:
+        settings: defaults of ModelConfig that differ for this method.
+        single_task: its modules know no task, so it is trained on one task at a time.
+        task_prefix: when the source text has to name the task: ``always``, with ``several``
+            tasks, or ``never``.
+        family: the backbones that it attaches to.
+    """
+
+    name: str
+    summary: str
+    parts: tuple[Part, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    single_task: bool = False
+    task_prefix: Literal["never", "several", "always"] = "never"
+    family: Family = T5
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of all parts; one that stands in several parts is listed once."""
+        return tuple(dict.fromkeys(group for part in self.parts for group in part.groups))
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return tuple(place for group in self.groups for place in group.places)
+
+    def with_lora_at(self, places: tuple[Place, ...]) -> "Method":
+        """The same method with LoRA at ``places`` only. Raises ConfigError if it has none there."""
+        known = [p for group in self.groups if group.module == "lora" for p in group.places]
+        if wrong := [place.value for place in places if place not in known]:
+            raise ConfigError(
+                f"method {self.name!r} has no LoRA at {wrong[0]!r} "
+                f"(it has: {', '.join(known) or 'none'})"
+            )
+        if not places:
+            raise ConfigError("lora_places is empty: name places, or choose a method without LoRA")
+        # In the order of the table, which is that of the position embedding.
+        kept = tuple(place for place in known if place in places)
+
+        def fewer(part: Part) -> Part:
+            return replace(
+                part,
+                groups=tuple(
+                    replace(g, places=tuple(p for p in g.places if p in kept))
+                    if g.module == "lora"
+                    else g
+                    for g in part.groups
+                ),
+            )
+
+        return replace(self, parts=tuple(map(fewer, self.parts)))
+
+
+_ADAPTERS, _LORA = Group("adapter", ADAPTER_PLACES), Group("lora", LORA_PLACES)
+_PARALLEL = Group("adapter", (Place.PARALLEL_FEED_FORWARD,))
+_BERT_NORMAL = partial(nn.init.normal_, std=0.02)
+_NO_NORMS = {"conditional_norm": False, "train_backbone": "none", "activation": "relu"}
 
 METHODS = {
     method.name: method
@@ -39,20 +120,93 @@ METHODS = {
         Method(
             "hyperloader",
             "adapters, conditional layer norms and LoRA generated from (task, layer, position)",
-            (Group("adapter", ADAPTER_PLACES), Group("lora", LORA_PLACES)),
-            position_embedding=True,
+            (Part("task_hypernetwork", (_ADAPTERS, _LORA), position_embedding=True),),
         ),
         Method(
             "hyperformer++",
             "adapters and conditional layer norms generated from (task, layer, position)",
-            (Group("adapter", ADAPTER_PLACES),),
-            position_embedding=True,
+            (Part("task_hypernetwork", (_ADAPTERS,), position_embedding=True),),
         ),
         Method(
             "hyperformer",
             "adapters and conditional layer norms, one generator a place, from (task, layer)",
-            tuple(Group("adapter", (place,)) for place in ADAPTER_PLACES),
-            position_embedding=False,
+            (
+                Part(
+                    "task_hypernetwork",
+                    tuple(Group("adapter", (place,)) for place in ADAPTER_PLACES),
+                ),
+            ),
+        ),
+        Method(
+            "hyperlora",
+            "only the LoRA of hyperloader, generated from (task, layer, position)",
+            (Part("task_hypernetwork", (_LORA,), position_embedding=True),),
+        ),
+        Method(
+            "hyperdecoder",
+            "parallel adapters: the encoder's learned, the decoder's generated from the input",
+            (
+                Part(
+                    "free",
+                    (_PARALLEL,),
+                    stacks=("encoder",),
+                    initial=partial(nn.init.xavier_uniform_, gain=1e-4),
+                ),
+                Part("input_hypernetwork", (_PARALLEL,), stacks=("decoder",)),
+            ),
+            settings={**_NO_NORMS, "adapter_dim": 64, "layer_embedding_dim": 10},
+            task_prefix="always",
+        ),
+        Method(
+            "unipelt-t5",
+            "adapters and LoRA of one task (no prefix and no gates, as the paper chose)",
+            (Part("free", (_ADAPTERS, _LORA), initial=_BERT_NORMAL),),
+            settings={**_NO_NORMS, "reduction_factor": 16},
+            single_task=True,
+        ),
+        Method(
+            "unipelt-bert",
+            "gated prefixes, adapters and LoRA of one task on a BERT with a tagging head",
+            (
+                Part("prefix", (Group("prefix", (Place.SELF_PREFIX,), gated=True),), ("encoder",)),
+                Part(
+                    "free",
+                    (
+                        Group("adapter", (Place.FEED_FORWARD,), gated=True),
+                        Group("lora", (Place.SELF_QUERY, Place.SELF_VALUE), gated=True),
+                    ),
+                    ("encoder",),
+                    initial=_BERT_NORMAL,
+                ),
+            ),
+            settings={**_NO_NORMS, "reduction_factor": 16},
+            single_task=True,
+            family=BERT,
+        ),
+        Method(
+            "adapter",
+            "adapters and layer norms of one task",
+            (Part("free", (_ADAPTERS,)),),
+            single_task=True,
+        ),
+        Method(
+            "adapter-dagger",
+            "adapters for each task, with layer norms that all tasks share",
+            (Part("free_per_task", (_ADAPTERS,)),),
+        ),
+        Method(
+            "lora",
+            "LoRA of one task",
+            (Part("free", (_LORA,)),),
+            settings={"train_backbone": "none"},
+            single_task=True,
+        ),
+        Method(
+            "full",
+            "nothing attached: the whole backbone is trained",
+            (),
+            settings={"train_backbone": "all"},
+            task_prefix="several",
         ),
     )
 }

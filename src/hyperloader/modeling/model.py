@@ -1,121 +1,28 @@
-"""A backbone with generated modules attached: the one model class of every method."""
+"""A T5-family backbone with modules attached: the one model class of the text-to-text methods."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
-from hyperloader.errors import HyperloaderError, unknown
 from hyperloader.modeling import active
-from hyperloader.modeling.active import SiteWeights
-from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.inject import attach
-from hyperloader.modeling.methods import get_method
-from hyperloader.modeling.sites import find_sites
-from hyperloader.modeling.sources.task_hypernetwork import TaskHypernetwork
-
-Tasks = str | Sequence[str] | Tensor
+from hyperloader.modeling.attached import AttachedModel, Tasks
+from hyperloader.modeling.sites import T5
 
 
-class TaggingModel(nn.Module):
-    """A T5-family backbone whose attached modules get their weights from a source.
+class TaggingModel(AttachedModel):
+    """Writes the tags of a text, for every method of the T5 family."""
 
-    The backbone is changed in place: hooks are added and its parameters' ``requires_grad``
-    follows ``config.train_backbone``. Its values are only ever changed by training.
-    """
-
-    def __init__(
-        self, backbone: PreTrainedModel, config: ModelConfig, backbone_name: str | None = None
-    ) -> None:
-        """``backbone_name`` is what brings the same backbone back: a Hub name or a folder."""
-        super().__init__()
-        self.config = config
-        self.backbone_name = backbone_name
-        self.method = get_method(config.method)
-        self.backbone = backbone
-        sites = find_sites(backbone, self.method.places)
-        self.source = TaskHypernetwork(config, self.method, sites)
-        attach(sites, config.activation, config.lora_scale)
-        self._set_trainable()
-        self._cached: dict[tuple[int, ...], SiteWeights] = {}
-        self._cached_for: tuple[tuple[int, ...], ...] = ()
-
-    def _set_trainable(self) -> None:
-        for parameter in self.backbone.parameters():
-            parameter.requires_grad_(self.config.train_backbone == "all")
-        if self.config.train_backbone == "layer_norms":
-            for name, parameter in self.backbone.named_parameters():
-                if "layer_norm" in name:
-                    parameter.requires_grad_(True)
-
-    @property
-    def device(self) -> torch.device:
-        return self.backbone.device
+    family = T5
 
     @property
     def generation_config(self):  # type: ignore[no-untyped-def]
         """The backbone's generation settings."""
         return self.backbone.generation_config
-
-    def task_ids(self, tasks: Tasks) -> Tensor:
-        """Task ids as a tensor (1,) for one task, (batch,) for one a row.
-
-        Raises:
-            HyperloaderError: an unknown task; the message lists the model's tasks.
-        """
-        if isinstance(tasks, Tensor):
-            return tasks.to(self.device).reshape(-1)
-        names = [tasks] if isinstance(tasks, str) else list(tasks)
-        for name in names:
-            if name not in self.config.tasks:
-                raise HyperloaderError(unknown("task", name, self.config.tasks))
-        if len(set(names)) == 1:
-            names = names[:1]
-        return torch.tensor([self.config.tasks.index(n) for n in names], device=self.device)
-
-    def weights(self, task_ids: Tensor) -> SiteWeights:
-        """Generate the weights of every site for ``task_ids`` (G,), with leading dimension G.
-
-        Rows that share a task share the work: each task is generated once.
-        """
-        if task_ids.numel() == 1:
-            return self.source(task_ids)
-        tasks, row = torch.unique(task_ids, return_inverse=True)
-        return _of_rows(self.source(tasks), row)
-
-    def cached_weights(self, task_ids: Tensor) -> SiteWeights:
-        """As :meth:`weights`, without gradients and kept until a parameter changes."""
-        # In-place changes raise the version, moves to another device or dtype the address.
-        state = tuple((id(p), p._version, p.data_ptr()) for p in self.source.parameters())
-        if state != self._cached_for:
-            self._cached, self._cached_for = {}, state
-        # Other threads may replace or clear the cache meanwhile: look at it through one name.
-        cached = self._cached
-        tasks, row = torch.unique(task_ids, return_inverse=True)
-        key = tuple(tasks.tolist())
-        generated = cached.get(key)
-        if generated is None:
-            # Without autocast, so that what is kept does not depend on who asked first.
-            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-                generated = self.source(tasks)
-            if len(cached) >= 64:
-                cached.clear()
-            cached[key] = generated
-        return generated if len(key) == 1 else _of_rows(generated, row)
-
-    @contextmanager
-    def use(self, tasks: Tasks) -> Iterator[None]:
-        """Put the weights of ``tasks`` in force for calls of the backbone inside the block."""
-        task_ids = self.task_ids(tasks)
-        make = self.weights if torch.is_grad_enabled() else self.cached_weights
-        with active.use(make(task_ids)):
-            yield
 
     def forward(
         self,
@@ -199,33 +106,3 @@ class TaggingModel(nn.Module):
         from hyperloader.modeling.pretrained import from_pretrained
 
         return from_pretrained(folder, backbone)
-
-    def gradient_checkpointing_enable(self, **kwargs: Any) -> None:
-        """Trade time for memory; the recomputation sees the weights of its forward pass."""
-        self.backbone.gradient_checkpointing_enable(
-            gradient_checkpointing_kwargs={
-                **kwargs,
-                "use_reentrant": False,
-                "context_fn": active.checkpoint_contexts,
-            }
-        )
-
-    def trainable_names(self) -> list[str]:
-        """Names of the parameters that training changes (tied ones once)."""
-        return [name for name, p in self.named_parameters() if p.requires_grad]
-
-    def parameter_counts(self) -> dict[str, int]:
-        """Trainable and total number of parameters, tied ones counted once."""
-        return {
-            "trainable": sum(p.numel() for p in self.parameters() if p.requires_grad),
-            "total": sum(p.numel() for p in self.parameters()),
-        }
-
-
-def _of_rows(weights: SiteWeights, row: Tensor) -> SiteWeights:
-    """Weights with leading dimension len(row): those of entry ``row[i]`` for batch row i."""
-
-    def pick(part: Tensor | None) -> Any:
-        return None if part is None else part[row]
-
-    return {site: type(w)(*map(pick, w)) for site, w in weights.items()}

@@ -13,12 +13,15 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, PreTrainedModel
 
 from hyperloader.errors import CheckpointError
-from hyperloader.modeling.backbone import backbone_hash, load_backbone
+from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.backbone import attention, backbone_hash, load_backbone
+from hyperloader.modeling.bert import TokenTagger, load_encoder
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.sites import BERT
 from hyperloader.store import atomic_folder, check_folder, read_json
 
 CONFIG = "config.json"
@@ -26,25 +29,28 @@ WEIGHTS = "model.safetensors"
 FORMAT = 1
 
 
-def save_pretrained(model: TaggingModel, folder: Path | str, whole: bool | None = None) -> None:
+def save_pretrained(model: AttachedModel, folder: Path | str, whole: bool | None = None) -> None:
     """Save ``model`` as ``folder``, atomically.
 
     Args:
-        whole: store the backbone's frozen weights too; default: only where it has no name.
+        whole: store the backbone's frozen weights too; default: only where it has no name, or
+            nothing of it is frozen.
     """
     with atomic_folder(Path(folder)) as temporary:
         write_model(model, temporary, whole)
 
 
-def write_model(model: TaggingModel, folder: Path, whole: bool | None = None) -> None:
+def write_model(model: AttachedModel, folder: Path, whole: bool | None = None) -> None:
     """Write the model's files into an existing ``folder``."""
-    if whole is None:
-        whole = model.backbone_name is None
     trained = set(model.trainable_names())
+    if whole is None:
+        whole = model.backbone_name is None or all(
+            f"backbone.{name}" in trained for name, _ in model.backbone.named_parameters()
+        )
     tensors = {
         name: parameter.detach().to("cpu").contiguous()
         for name, parameter in model.named_parameters()
-        if whole or name in trained or name.startswith("source.")
+        if whole or name in trained or not name.startswith("backbone.")
     }
     config = {
         "format": FORMAT,
@@ -55,6 +61,7 @@ def write_model(model: TaggingModel, folder: Path, whole: bool | None = None) ->
             "frozen_sha256": None if whole else _frozen_hash(model),
             "config": model.backbone.config.to_dict(),
         },
+        "tags": model.tags if isinstance(model, TokenTagger) else None,
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True))
     write_tensors(folder / WEIGHTS, tensors)
@@ -74,16 +81,36 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def from_pretrained(folder: Path | str, backbone: PreTrainedModel | None = None) -> TaggingModel:
-    """Load a model saved by :func:`save_pretrained`, in evaluation mode on the CPU.
+    """Load a text-to-text model saved by :func:`save_pretrained`, in evaluation mode on the CPU.
 
     Args:
         backbone: use this one instead of the one that the folder names or holds.
 
     Raises:
-        CheckpointError: the folder is missing, incomplete or damaged, or the backbone is not the
-            one that the model was trained on.
+        CheckpointError: the folder is missing, incomplete or damaged, of a tagging head instead,
+            or the backbone is not the one that the model was trained on.
     """
-    folder = Path(folder)
+    model = _load(Path(folder), backbone)
+    if not isinstance(model, TaggingModel):
+        raise CheckpointError(
+            f"{folder} holds a {model.config.method} model, which has a tagging head and writes "
+            "no text; load it with hyperloader.modeling.pretrained.load_token_tagger"
+        )
+    return model
+
+
+def load_token_tagger(folder: Path | str, backbone: PreTrainedModel | None = None) -> TokenTagger:
+    """As :func:`from_pretrained`, for a model with a tagging head."""
+    model = _load(Path(folder), backbone)
+    if not isinstance(model, TokenTagger):
+        raise CheckpointError(
+            f"{folder} holds a {model.config.method} model, which has no tagging head; load it "
+            "with TaggingModel.from_pretrained"
+        )
+    return model
+
+
+def _load(folder: Path, backbone: PreTrainedModel | None) -> AttachedModel:
     check_folder(folder)
     config = read_json(folder / CONFIG)
     if config.get("format") != FORMAT:
@@ -95,15 +122,20 @@ def from_pretrained(folder: Path | str, backbone: PreTrainedModel | None = None)
     except (ValidationError, KeyError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not usable: {error}") from error
     about = config["backbone"]
+    is_bert = model_config.row.family is BERT
     if backbone is None:
         # A recipe may have changed the dropout, which going on with training must see again.
-        dropout = about["config"].get("dropout_rate")
-        backbone = (
-            _shape_of(about["config"])
-            if about["whole"]
-            else load_backbone(about["name"], dropout=dropout)
-        )
-    model = TaggingModel(backbone, model_config, backbone_name=about["name"])
+        if about["whole"]:
+            backbone = _shape_of(about["config"], is_bert)
+        elif is_bert:
+            backbone = load_encoder(about["name"], about["config"].get("hidden_dropout_prob"))
+        else:
+            backbone = load_backbone(about["name"], about["config"].get("dropout_rate"))
+    model = (
+        TokenTagger(backbone, model_config, config["tags"], backbone_name=about["name"])
+        if is_bert
+        else TaggingModel(backbone, model_config, backbone_name=about["name"])
+    )
     if not about["whole"] and _frozen_hash(model) != about["frozen_sha256"]:
         raise CheckpointError(
             f"{folder} was trained on another backbone than the present {about['name']!r} "
@@ -114,10 +146,10 @@ def from_pretrained(folder: Path | str, backbone: PreTrainedModel | None = None)
 
 
 @torch.no_grad()
-def load_parameters(model: TaggingModel, tensors: dict[str, Tensor], where: str) -> None:
+def load_parameters(model: AttachedModel, tensors: dict[str, Tensor], where: str) -> None:
     """Copy ``tensors`` into the parameters of the same names; all trained ones must be there."""
     parameters = dict(model.named_parameters())
-    needed = {*model.trainable_names(), *(n for n in parameters if n.startswith("source."))}
+    needed = {*model.trainable_names(), *(n for n in parameters if not n.startswith("backbone."))}
     for problem, names in (
         ("lacks", needed - set(tensors)),
         ("has the unknown", set(tensors) - set(parameters)),
@@ -132,13 +164,15 @@ def load_parameters(model: TaggingModel, tensors: dict[str, Tensor], where: str)
         parameters[name].copy_(tensor)
 
 
-def _shape_of(config: dict[str, Any]) -> PreTrainedModel:
+def _shape_of(config: dict[str, Any], is_bert: bool) -> PreTrainedModel:
     settings = AutoConfig.for_model(**config)
-    backbone = AutoModelForSeq2SeqLM.from_config(settings)
+    if is_bert:
+        return AutoModel.from_config(settings, add_pooling_layer=False).eval()
     # transformers ties the output embedding whatever the configuration says; as does training.
+    backbone = AutoModelForSeq2SeqLM.from_config(settings, attn_implementation=attention())
     return backbone.eval()
 
 
-def _frozen_hash(model: TaggingModel) -> str:
+def _frozen_hash(model: AttachedModel) -> str:
     trained = {n.removeprefix("backbone.") for n in model.trainable_names()}
     return backbone_hash(model.backbone, exclude=trained)

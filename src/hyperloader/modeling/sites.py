@@ -1,11 +1,12 @@
 """Where something can be attached in a backbone: places, found by module name.
 
 A *place* is a kind of spot inside a transformer layer; a *site* is that place in one layer of
-one stack. The order of the places is the order of the paper's position embedding.
+one stack. The order of the first six places is the order of the paper's position embedding.
 """
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from hyperloader.errors import ConfigError
 
 
 class Place(StrEnum):
-    """Spots in a T5 layer; ``list(Place).index(p)`` is the reference's position id (0 to 5)."""
+    """Spots in a layer; ``list(Place).index(p)`` is the reference's position id (0 to 5)."""
 
     FEED_FORWARD = "feed_forward"
     SELF_ATTENTION = "self_attention"
@@ -23,6 +24,8 @@ class Place(StrEnum):
     SELF_VALUE = "self_value"
     CROSS_QUERY = "cross_query"
     CROSS_VALUE = "cross_value"
+    PARALLEL_FEED_FORWARD = "parallel_feed_forward"
+    SELF_PREFIX = "self_prefix"
 
 
 class Site(NamedTuple):
@@ -34,46 +37,108 @@ class Site(NamedTuple):
 
 
 STACKS = ("encoder", "decoder")
-
-# Every place is the output of one linear layer: an adapter works on what leaves the sublayer,
-# LoRA adds to a projection. All of the T5 family (t5, v1.1, flan, mt5, umt5) shares these names.
-_LINEAR_OF_PLACE = {
-    Place.FEED_FORWARD: r"DenseReluDense\.wo",
-    Place.SELF_ATTENTION: r"SelfAttention\.o",
-    Place.SELF_QUERY: r"SelfAttention\.q",
-    Place.SELF_VALUE: r"SelfAttention\.v",
-    Place.CROSS_QUERY: r"EncDecAttention\.q",
-    Place.CROSS_VALUE: r"EncDecAttention\.v",
-}
 _CROSS = (Place.CROSS_QUERY, Place.CROSS_VALUE)
 
 
-def find_sites(backbone: nn.Module, places: Iterable[Place]) -> dict[Site, nn.Linear]:
-    """Map every site of ``places`` to its linear layer.
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Backbones whose modules share names.
+
+    ``layer`` is the start of the name of every module inside a layer, with groups for the stack
+    and the number; ``modules`` says for each place how the name goes on and of what kind the
+    module is that is hooked there.
+    """
+
+    name: str
+    members: str
+    stacks: tuple[str, ...]
+    layer: str
+    modules: dict[Place, tuple[str, type[nn.Module]]]
+
+
+# An adapter works on what leaves the sublayer and LoRA adds to a projection, each the output of
+# one linear layer. A parallel adapter also needs the input of the sublayer: the whole of it.
+T5 = Family(
+    "T5",
+    "t5, flan-t5, t5 v1.1, mt5, umt5",
+    STACKS,
+    r"(encoder|decoder)\.block\.(\d+)\.layer\.\d+",
+    {
+        Place.FEED_FORWARD: (r"\.DenseReluDense\.wo$", nn.Linear),
+        Place.SELF_ATTENTION: (r"\.SelfAttention\.o$", nn.Linear),
+        Place.SELF_QUERY: (r"\.SelfAttention\.q$", nn.Linear),
+        Place.SELF_VALUE: (r"\.SelfAttention\.v$", nn.Linear),
+        Place.CROSS_QUERY: (r"\.EncDecAttention\.q$", nn.Linear),
+        Place.CROSS_VALUE: (r"\.EncDecAttention\.v$", nn.Linear),
+        Place.PARALLEL_FEED_FORWARD: (r"(?=\.DenseReluDense$)", nn.Module),
+    },
+)
+# BERT normalises after the residual, so an adapter before the residual sits at the layer norm.
+BERT = Family(
+    "BERT",
+    "bert, roberta, xlm-roberta, electra",
+    ("encoder",),
+    r"(encoder)\.layer\.(\d+)",
+    {
+        Place.FEED_FORWARD: (r"\.output\.LayerNorm$", nn.LayerNorm),
+        Place.SELF_QUERY: (r"\.attention\.self\.query$", nn.Linear),
+        Place.SELF_VALUE: (r"\.attention\.self\.value$", nn.Linear),
+        Place.SELF_PREFIX: (r"\.attention\.self$", nn.Module),
+    },
+)
+
+
+def find_sites(
+    backbone: nn.Module, places: Iterable[Place], family: Family = T5
+) -> dict[Site, nn.Module]:
+    """Map every site of ``places`` to the module that is hooked there.
 
     Raises:
-        ConfigError: a place has no match in a stack where it belongs (cross-attention exists
-            in the decoder only), or what matches is not a linear layer.
+        ConfigError: the backbone is not of the family, the family has no such place, a place has
+            no match in a stack where it belongs (cross-attention exists in the decoder only), or
+            what matches is of another kind (a quantised projection, say).
     """
     named = dict(backbone.named_modules())
-    sites: dict[Site, nn.Linear] = {}
-    for place in places:
-        pattern = re.compile(
-            rf"(encoder|decoder)\.block\.(\d+)\.layer\.\d+\.{_LINEAR_OF_PLACE[place]}"
+    if not any(re.match(family.layer, name) for name in named):
+        raise ConfigError(
+            f"{type(backbone).__name__} is not of the {family.name} family ({family.members}), "
+            "which the method attaches to; choose another backbone or another method"
         )
+    sites: dict[Site, nn.Module] = {}
+    for place in places:
+        if place not in family.modules:
+            raise ConfigError(
+                f"a {family.name} backbone has no place {place.value!r} "
+                f"(known: {', '.join(family.modules)})"
+            )
+        tail, kind = family.modules[place]
+        pattern = re.compile(family.layer + tail)
         found = {
-            Site(match[1], int(match[2]), place): module
-            for name, module in named.items()
-            if (match := pattern.fullmatch(name))
+            Site(match[1], int(match[2]), place): named[match[0]]
+            for name in named
+            if (match := pattern.match(name))
         }
-        for stack in STACKS[1:] if place in _CROSS else STACKS:
+        for stack in STACKS[1:] if place in _CROSS else family.stacks:
             if not any(site.stack == stack for site in found):
                 raise ConfigError(
-                    f"{type(backbone).__name__} has no {place.value} in its {stack}: "
-                    "the backbone must be of the T5 family (t5, flan-t5, t5 v1.1, mt5, umt5)"
+                    f"{type(backbone).__name__} has no {place.value} in its {stack}; load a whole "
+                    f"backbone of the {family.name} family ({family.members})"
                 )
         for site, module in found.items():
-            if not isinstance(module, nn.Linear):
-                raise ConfigError(f"{site} is a {type(module).__name__}, not a plain linear layer")
+            if not isinstance(module, kind):
+                raise ConfigError(
+                    f"{place.value} in layer {site.layer} of the {site.stack} is a "
+                    f"{type(module).__name__}, not a plain {kind.__name__}: load the backbone "
+                    "unchanged (not quantised, no other adapters)"
+                )
             sites[site] = module
     return sites
+
+
+def sizes(module: nn.Module) -> tuple[int, int]:
+    """Width of what goes into a hooked module and of what leaves it."""
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    # A sublayer or a layer norm keeps the width, which its first weight takes in.
+    width = next(module.parameters()).shape[-1]
+    return width, width

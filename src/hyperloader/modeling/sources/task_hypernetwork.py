@@ -11,41 +11,11 @@ from torch import Tensor, nn
 
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.layers import AdapterWeights, LoraWeights
-from hyperloader.modeling.methods import LORA_PLACES, Group, Method
+from hyperloader.modeling.methods import Group, Part
 from hyperloader.modeling.sites import STACKS, Site
-
-
-class Generator(nn.Module):
-    """A linear layer from the input embedding to all the weights of one kind of module.
-
-    The published code has one linear layer for each weight and bias; here they are the row
-    blocks of one, named by ``shapes``.
-    """
-
-    def __init__(self, embedding_dim: int, shapes: dict[str, tuple[int, ...]], bias: bool) -> None:
-        super().__init__()
-        self.shapes = shapes
-        self.sizes = [math.prod(shape) for shape in shapes.values()]
-        self.linear = nn.Linear(embedding_dim, sum(self.sizes), bias=bias)
-
-    def forward(self, embedding: Tensor) -> list[dict[str, Tensor]]:
-        """``embedding`` (N, G, e): for each of the N, every weight as (G, *shape)."""
-        return [
-            {
-                name: part.view(-1, *shape)
-                for (name, shape), part in zip(
-                    self.shapes.items(), row.split(self.sizes, dim=-1), strict=True
-                )
-            }
-            for row in self.linear(embedding).unbind(0)
-        ]
-
-    def block(self, name: str) -> slice:
-        """The rows of the linear layer that make the weight ``name``."""
-        index = list(self.shapes).index(name)
-        start = sum(self.sizes[:index])
-        return slice(start, start + self.sizes[index])
+from hyperloader.modeling.sources.generator import Generator
+from hyperloader.modeling.sources.shapes import as_weights, shapes
+from hyperloader.modeling.sources.source import Source
 
 
 class StackHypernetwork(nn.Module):
@@ -54,17 +24,17 @@ class StackHypernetwork(nn.Module):
     layer_ids: Tensor
     position_ids: Tensor
 
-    def __init__(self, config: ModelConfig, method: Method, sites: dict[Site, nn.Linear]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: dict[Site, nn.Module]) -> None:
         super().__init__()
         self.sites = list(sites)
-        # All places of the method have an id, also those that this stack lacks (the encoder has
+        # All places of the part have an id, also those that this stack lacks (the encoder has
         # no cross-attention), as in the published code.
-        self.position_of = {place: i for i, place in enumerate(method.places)}
+        self.position_of = {place: i for i, place in enumerate(part.places)}
         layers = 1 + max(site.layer for site in sites)
         inputs = config.task_embedding_dim + config.layer_embedding_dim
         self.layer_embeddings = nn.Embedding(layers, config.layer_embedding_dim)
         self.position_embeddings = None
-        if method.position_embedding:
+        if part.position_embedding:
             inputs += config.position_embedding_dim
             self.position_embeddings = nn.Embedding(
                 len(self.position_of), config.position_embedding_dim
@@ -75,11 +45,11 @@ class StackHypernetwork(nn.Module):
             nn.Linear(config.projector_hidden_dim, config.input_embedding_dim),
         )
         self.norm = nn.LayerNorm(config.input_embedding_dim, eps=1e-6)
-        self.groups = _split_groups(method.groups, config)
+        self.groups = _split_groups(part.groups, config)
         self.generators = nn.ModuleList(
             Generator(
                 config.input_embedding_dim,
-                _shapes(group, config, sites),
+                shapes(group, config, sites),
                 bias=group.module == "adapter",
             )
             for group in self.groups
@@ -128,11 +98,7 @@ class StackHypernetwork(nn.Module):
             # The sites of a group stand together, so this is a view.
             made = generator(embedded[served[0] : served[-1] + 1])
             for i, parts in zip(served, made, strict=True):
-                weights[sites[i]] = (
-                    LoraWeights(**parts)
-                    if group.module == "lora"
-                    else AdapterWeights(**{"norm_weight": None, "norm_bias": None, **parts})
-                )
+                weights[sites[i]] = as_weights(group, parts)
         return weights
 
     def _ids(self, sites: list[Site]) -> tuple[Tensor, Tensor]:
@@ -142,15 +108,15 @@ class StackHypernetwork(nn.Module):
         )
 
 
-class TaskHypernetwork(nn.Module):
+class TaskHypernetwork(Source):
     """Task embeddings and one hypernetwork a stack: task ids in, weights of all sites out."""
 
-    def __init__(self, config: ModelConfig, method: Method, sites: dict[Site, nn.Linear]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: dict[Site, nn.Module]) -> None:
         super().__init__()
         self.task_embeddings = nn.Embedding(len(config.tasks), config.task_embedding_dim)
         for stack in STACKS:
             here = {site: module for site, module in sites.items() if site.stack == stack}
-            self.add_module(stack, StackHypernetwork(config, method, here))
+            self.add_module(stack, StackHypernetwork(config, part, here))
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
         """``task_ids`` (G,): weights with leading dimension G for every site."""
@@ -170,27 +136,3 @@ def _split_groups(groups: tuple[Group, ...], config: ModelConfig) -> list[Group]
             else [group]
         )
     ]
-
-
-def _shapes(
-    group: Group, config: ModelConfig, sites: dict[Site, nn.Linear]
-) -> dict[str, tuple[int, ...]]:
-    """The weights that ``group`` needs; all its places have the sizes of the first one."""
-    alike = group.places
-    if not any(site.place in alike for site in sites):
-        # The encoder has no cross-attention; the published code generates for it all the same.
-        alike = LORA_PLACES
-    module = next(module for site, module in sites.items() if site.place in alike)
-    width = module.out_features
-    if group.module == "lora":
-        return {"a": (config.lora_rank, module.in_features), "b": (width, config.lora_rank)}
-    bottleneck = max(1, width // config.reduction_factor)
-    shapes: dict[str, tuple[int, ...]] = {
-        "down_weight": (bottleneck, width),
-        "down_bias": (bottleneck,),
-        "up_weight": (width, bottleneck),
-        "up_bias": (width,),
-    }
-    if config.conditional_norm:
-        shapes |= {"norm_weight": (width,), "norm_bias": (width,)}
-    return shapes

@@ -1,0 +1,151 @@
+"""A backbone with modules attached whose weights come from a source: what all methods share."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from hyperloader.errors import ConfigError, HyperloaderError, unknown
+from hyperloader.modeling import active
+from hyperloader.modeling.active import SiteWeights, of_rows
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.inject import attach
+from hyperloader.modeling.sites import Family, find_sites
+from hyperloader.modeling.sources.build import build_source, served_sites
+
+Tasks = str | Sequence[str] | Tensor
+
+
+class AttachedModel(nn.Module):
+    """A backbone whose attached modules get their weights from a source.
+
+    The backbone is changed in place: hooks are added and its parameters' ``requires_grad``
+    follows ``config.train_backbone``. Its values are only ever changed by training.
+    """
+
+    family: Family | None = None  # what the class is for; None: any
+
+    def __init__(
+        self, backbone: PreTrainedModel, config: ModelConfig, backbone_name: str | None = None
+    ) -> None:
+        """``backbone_name`` is what brings the same backbone back: a Hub name or a folder.
+
+        Raises:
+            ConfigError: the method cannot attach to this backbone, or something is attached.
+        """
+        super().__init__()
+        self.config = config
+        self.backbone_name = backbone_name
+        self.method = config.row
+        if self.family not in (None, self.method.family):
+            raise ConfigError(
+                f"method {config.method!r} is for a {self.method.family.name} backbone and "
+                f"{type(self).__name__} is not; choose another method"
+            )
+        self.backbone = backbone
+        found = find_sites(backbone, self.method.places, self.method.family)
+        sites = served_sites(self.method, found)
+        self.source = build_source(config, self.method, sites)
+        attach(backbone, sites, self.source, config.activation, config.lora_scale)
+        self._set_trainable()
+        self._cached: dict[tuple[int, ...], SiteWeights] = {}
+        self._cached_for: tuple[tuple[int, ...], ...] = ()
+
+    def _set_trainable(self) -> None:
+        trained = self.config.train_backbone
+        for name, parameter in self.backbone.named_parameters():
+            is_norm = "layernorm" in name.lower().replace("_", "")
+            parameter.requires_grad_(trained == "all" or (trained == "layer_norms" and is_norm))
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.device
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether weights depend on the input: then those in force once the encoder has run
+        (:func:`hyperloader.modeling.active.current`) have one set a row, whatever its task."""
+        return self.source.reads_encoder
+
+    def task_ids(self, tasks: Tasks) -> Tensor:
+        """Task ids as a tensor (1,) for one task, (batch,) for one a row.
+
+        Raises:
+            HyperloaderError: an unknown task; the message lists the model's tasks.
+        """
+        if isinstance(tasks, Tensor):
+            return tasks.to(self.device).reshape(-1)
+        names = [tasks] if isinstance(tasks, str) else list(tasks)
+        for name in names:
+            if name not in self.config.tasks:
+                raise HyperloaderError(unknown("task", name, self.config.tasks))
+        if len(set(names)) == 1:
+            names = names[:1]
+        return torch.tensor([self.config.tasks.index(n) for n in names], device=self.device)
+
+    def weights(self, task_ids: Tensor) -> SiteWeights:
+        """The weights of every site for ``task_ids`` (G,), with leading dimension G.
+
+        What all tasks share has leading dimension 1, what depends on the input is not among
+        them (see :meth:`use`). Rows that share a task share the work: each is generated once.
+        """
+        if task_ids.numel() == 1:
+            return self.source(task_ids)
+        tasks, row = torch.unique(task_ids, return_inverse=True)
+        return of_rows(self.source(tasks), row)
+
+    def cached_weights(self, task_ids: Tensor) -> SiteWeights:
+        """As :meth:`weights`, without gradients and kept until a parameter changes."""
+        # In-place changes raise the version, moves to another device or dtype the address.
+        state = tuple((id(p), p._version, p.data_ptr()) for p in self.source.parameters())
+        if state != self._cached_for:
+            self._cached, self._cached_for = {}, state
+        # Other threads may replace or clear the cache meanwhile: look at it through one name.
+        cached = self._cached
+        tasks, row = torch.unique(task_ids, return_inverse=True)
+        key = tuple(tasks.tolist())
+        generated = cached.get(key)
+        if generated is None:
+            # Without autocast, so that what is kept does not depend on who asked first.
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                generated = self.source(tasks)
+            if len(cached) >= 64:
+                cached.clear()
+            cached[key] = generated
+        return generated if len(key) == 1 else of_rows(generated, row)
+
+    @contextmanager
+    def use(self, tasks: Tasks) -> Iterator[None]:
+        """Put the weights of ``tasks`` in force for calls of the backbone inside the block.
+
+        Weights that depend on the input join them when the encoder runs: run the encoder, then
+        the decoder, inside one block.
+        """
+        task_ids = self.task_ids(tasks)
+        make = self.weights if torch.is_grad_enabled() else self.cached_weights
+        with active.use(make(task_ids)):
+            yield
+
+    def gradient_checkpointing_enable(self, **kwargs: Any) -> None:
+        """Trade time for memory; the recomputation sees the weights of its forward pass."""
+        self.backbone.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={
+                **kwargs,
+                "use_reentrant": False,
+                "context_fn": active.checkpoint_contexts,
+            }
+        )
+
+    def trainable_names(self) -> list[str]:
+        """Names of the parameters that training changes (tied ones once)."""
+        return [name for name, p in self.named_parameters() if p.requires_grad]
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trainable and total number of parameters, tied ones counted once."""
+        return {
+            "trainable": sum(p.numel() for p in self.parameters() if p.requires_grad),
+            "total": sum(p.numel() for p in self.parameters()),
+        }

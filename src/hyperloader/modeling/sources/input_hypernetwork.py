@@ -1,0 +1,68 @@
+"""Weights generated from the input, one set a row: Hyperdecoders (Ivison and Peters, 2022).
+
+The mean of the encoder's output goes through a small network; together with an embedding of the
+layer it is what the weights of that layer are generated from.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hyperloader.modeling.active import SiteWeights
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.methods import Part
+from hyperloader.modeling.sites import Site, sizes
+from hyperloader.modeling.sources.generator import Generator
+from hyperloader.modeling.sources.shapes import as_weights, shapes
+from hyperloader.modeling.sources.source import Source
+
+
+class InputHypernetwork(Source):
+    """From the encoder's output to the weights of every site, for each row of the batch."""
+
+    reads_encoder = True
+    layer_ids: Tensor
+
+    def __init__(self, config: ModelConfig, part: Part, sites: dict[Site, nn.Module]) -> None:
+        super().__init__()
+        (self.group,) = part.groups
+        self.sites = list(sites)
+        width = sizes(next(iter(sites.values())))[0]
+        hidden, layer_dim = config.projector_hidden_dim, config.layer_embedding_dim
+        self.summary = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        self.layer_embeddings = nn.Embedding(1 + max(site.layer for site in sites), layer_dim)
+        self.projector = nn.Sequential(nn.Linear(width + layer_dim, hidden), nn.ReLU())
+        self.generator = Generator(hidden, shapes(self.group, config, sites), bias=True)
+        layer_ids = torch.tensor([site.layer for site in self.sites])
+        self.register_buffer("layer_ids", layer_ids, persistent=False)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """The published initialisation of the generator: weights of about 1e-3 x T5's own."""
+        linear = self.generator.linear
+        nn.init.zeros_(linear.bias)
+        for name, shape in self.generator.shapes.items():
+            fan_in = linear.in_features * (shape[-1] if len(shape) > 1 else 1)
+            bound = 1e-3 * math.sqrt(3 / fan_in)
+            nn.init.uniform_(linear.weight[self.generator.block(name)], -bound, bound)
+
+    def from_encoder(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
+        """Weights of every site with leading dimension batch; padding has no part in them."""
+        if attention_mask is None:
+            mean = hidden.mean(1)
+        else:
+            mask = attention_mask[:, :, None].to(hidden.dtype)
+            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        rows = self.summary(mean)
+        layers = self.layer_embeddings(self.layer_ids).to(rows.dtype)
+        count, batch = layers.shape[0], rows.shape[0]
+        inputs = torch.cat(
+            [rows.expand(count, -1, -1), layers[:, None].expand(-1, batch, -1)], dim=-1
+        )
+        made = self.generator(self.projector(inputs))
+        return {
+            site: as_weights(self.group, parts)
+            for site, parts in zip(self.sites, made, strict=True)
+        }
