@@ -7,8 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+BUILTIN := src/hyperloader/builtin
+TEXT ?= ../shared/data/pretrain
+DATA ?= ../shared/data/labelled
+
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint fix bench clean
+.PHONY: help quickstart test lint fix bench backbone tagger clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -45,6 +49,16 @@ bench: $(VENV)/.installed-dev ## Run the benchmarks (not part of the tests)
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/scratch_rates.py
+
+backbone: $(VENV)/.installed ## Pre-train the builtin backbone anew (TEXT=folder; about an hour)
+	$(BIN)/hyperloader pretrain --recipe builtin --text $(TEXT) --out runs/builtin-backbone
+	rm -rf $(BUILTIN)/backbone
+	cp -r runs/builtin-backbone/backbone $(BUILTIN)/backbone
+
+tagger: $(VENV)/.installed ## Train, score and export the builtin tagger anew (DATA=folder; about an hour)
+	$(BIN)/hyperloader train --recipe builtin-tagger --data $(DATA) --out runs/builtin-tagger
+	$(BIN)/hyperloader export runs/builtin-tagger $(BUILTIN)/tagger --precision bf16
+	$(BIN)/hyperloader evaluate builtin --data $(DATA) --output results/builtin-tagger/scores.json
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

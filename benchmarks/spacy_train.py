@@ -13,7 +13,8 @@ from pathlib import Path
 import spacy
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy.util import compounding, fix_random_seed, minibatch_by_words
+from spacy.training.batchers import minibatch_by_words
+from spacy.util import compounding, fix_random_seed
 
 # spaCy's default training configuration, but for the number of steps (there 20,000 and 1,600).
 EVERY, PATIENCE, MOST, DROPOUT = 200, 800, 2000, 0.1

@@ -47,7 +47,7 @@ def test_every_help_has_an_example_and_none_imports_torch() -> None:
     said = {command: " ".join(text.split()) for command, _, text in found["help"]}
     assert said.keys() >= {"", "quickstart", "train", "evaluate", "tag", "data", "data stats"}
     assert {code for _, code, _ in found["help"]} == {0}
-    assert "Try it: hyperloader quickstart" in said.pop("")
+    assert "Try it: hyperloader tag --task restaurant" in said.pop("")
     without = [
         command
         for command, text in said.items()
@@ -151,7 +151,7 @@ def test_tensorboard_logs_or_says_what_to_install(data: Path, tmp_path: Path) ->
 
 def test_every_key_of_a_recipe_is_listed_and_every_recipe_can_be_printed() -> None:
     listed = cli("recipes")
-    for name in ("paper", "reference", "quickstart", "scratch"):
+    for name in ("paper", "reference", "builtin", "quickstart", "scratch"):
         assert name in listed.out
         printed = cli("recipes", name)
         assert printed.code == 0

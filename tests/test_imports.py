@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # A part may import from the layers above its own, and from its own part. Parts of one layer stay
 # apart unless they stand in TOGETHER.
 LAYERS = (
-    {"types", "tags", "errors", "store", "config"},
+    {"types", "tags", "errors", "store", "config", "builtin"},
     {"corpora", "codec", "modeling"},
     {"checkpoint"},
     {"training", "decoding"},
@@ -24,6 +24,7 @@ LAYERS = (
 )
 TOGETHER = {
     "tags": {"types"},
+    "builtin": {"errors"},
     "config": {"errors"},
     "store": {"errors"},
 }

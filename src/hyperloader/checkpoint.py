@@ -4,9 +4,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from pydantic import ValidationError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from hyperloader.builtin import run_path
 from hyperloader.codec.sentt import CodecConfig, SentTCodec
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.model import TaggingModel
@@ -27,26 +29,31 @@ class Checkpoint:
     codec: SentTCodec
 
 
-def write_checkpoint(folder: Path, model: TaggingModel, codec: SentTCodec) -> None:
+def write_checkpoint(
+    folder: Path, model: TaggingModel, codec: SentTCodec, dtype: torch.dtype = torch.float32
+) -> None:
     """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
-    write_model(model, folder)
+    write_model(model, folder, dtype=dtype)
     about = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
     (folder / CODEC).write_text(json.dumps(about, indent=1))
     codec.tokenizer.save_pretrained(folder / TOKENIZER)
 
 
-def save_checkpoint(folder: Path, model: TaggingModel, codec: SentTCodec) -> None:
-    """Save a checkpoint as ``folder``, atomically."""
+def save_checkpoint(
+    folder: Path, model: TaggingModel, codec: SentTCodec, dtype: torch.dtype = torch.float32
+) -> None:
+    """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``."""
     with atomic_folder(folder) as temporary:
-        write_checkpoint(temporary, model, codec)
+        write_checkpoint(temporary, model, codec, dtype)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Load a checkpoint folder, or the best checkpoint of a training run.
+    """Load a checkpoint folder, the best checkpoint of a training run, or ``builtin``.
 
     Raises:
         CheckpointError: nothing there, incomplete, damaged or a pickle.
     """
+    path = run_path(path)
     folder = best_checkpoint(path) if is_run(path) else path
     model = from_pretrained(folder)
     about = read_json(folder / CODEC)

@@ -10,11 +10,14 @@ from hyperloader import __version__
 from hyperloader.cli import (
     data,
     evaluate,
+    export,
+    experiment,
     methods,
     pretrain,
     quickstart,
     recipes,
     tag,
+    tasks,
     train,
     verify,
 )
@@ -29,7 +32,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help=(
         "Sequence labelling for many tasks with one small T5 and generated weights.\n\n"
-        "Try it: [bold]hyperloader quickstart[/bold]. Your own data: put one folder a task into "
+        "Try it: [bold]hyperloader tag --task restaurant \"a cheap thai place downtown\"[/bold] "
+        "([bold]hyperloader tasks[/bold] lists the builtin tasks), [bold]hyperloader "
+        "quickstart[/bold]. Your own data: put one folder a task into "
         "a folder (train, valid and test as CoNLL, BIO, JSONL, …), look at it with "
         "[bold]hyperloader data stats DIR[/bold], then [bold]hyperloader train --data DIR[/bold], "
         "[bold]hyperloader evaluate RUN[/bold] and [bold]hyperloader tag RUN --task TASK[/bold]."
@@ -38,8 +43,11 @@ app = typer.Typer(
 app.command()(quickstart.quickstart)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(export.export)
 app.command()(tag.tag)
+app.command()(tasks.tasks)
 app.add_typer(data.app, name="data")
+app.add_typer(experiment.app, name="experiment")
 app.command()(recipes.recipes)
 app.command()(methods.methods)
 app.command()(verify.verify)

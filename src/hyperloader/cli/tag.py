@@ -1,6 +1,7 @@
 """``hyperloader tag``: tag lines of text."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,14 +12,19 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from hyperloader.builtin import BUILTIN
 from hyperloader.cli.colours import coloured
 from hyperloader.errors import ConfigError, DataError
 
 
 def tag(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A training run or a checkpoint.")],
-    texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Sentences; default: stdin.")
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN] [TEXT]...",
+            help="The folder of a training run or a checkpoint (default: the builtin tagger), then "
+            "sentences (default: standard input).",
+        ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task (an error lists them).")] = None,
     file: Annotated[
@@ -37,12 +43,15 @@ def tag(
 
     Examples:
 
+      hyperloader tag --task restaurant "any good thai place near the harbour open after ten"
+
       hyperloader tag runs/quickstart --task dining "a table for two at noon"
 
       hyperloader tag runs/my-run --task movie --json < questions.txt > spans.jsonl
     """
     from hyperloader.tagger import Tagger
 
+    run, texts = _run_and_texts(given or [])
     tagger = Tagger.from_pretrained(run, device)
     if task is None:
         if len(tagger.tasks) > 1:
@@ -55,6 +64,16 @@ def tag(
             sys.stdout.write(json.dumps(asdict(tagged), ensure_ascii=False) + "\n")
         else:
             console.print(coloured(tagged) if tagged.words else Text(tagged.text))
+
+
+def _run_and_texts(given: list[str]) -> tuple[str, list[str]]:
+    """The run comes first and is one word; a first sentence of one word must not be a folder."""
+    first = given[0] if given else ""
+    if first == BUILTIN or Path(first).is_dir():
+        return (first, given[1:]) if first else (BUILTIN, [])
+    if os.sep in first and not any(letter.isspace() for letter in first):
+        raise ConfigError(f"there is no run {first}; leave it away to use the builtin tagger")
+    return BUILTIN, given
 
 
 def _lines(texts: list[str] | None, files: list[Path] | None) -> Iterator[str]:

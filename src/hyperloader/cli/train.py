@@ -19,7 +19,7 @@ def train(
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="A recipe's name or YAML file (see: hyperloader recipes).")
-    ] = "scratch",
+    ] = "builtin",
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Where to save; default: runs/NAME-TIME.")
     ] = None,

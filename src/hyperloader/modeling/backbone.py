@@ -14,6 +14,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from hyperloader.builtin import backbone_path
 from hyperloader.errors import ConfigError, unknown
 
 # Published sizes, so that parameters can be counted without any file or network.
@@ -37,14 +38,15 @@ SCRATCH: dict[str, dict] = {
 def meta_backbone(name: str) -> PreTrainedModel:
     """The backbone ``name`` without weights (on the meta device): for counting parameters.
 
-    ``name`` is a published shape (t5-base, …), a folder with a config.json or a Hub id.
+    ``name`` is a published shape (t5-base, …), ``builtin``, a folder with a config.json or a Hub
+    id.
     """
     if name in SHAPES:
         config = T5Config(vocab_size=32128, d_kv=64, **SHAPES[name])
         with torch.device("meta"):
             return T5ForConditionalGeneration(config)
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(backbone_path(name))
         with torch.device("meta"):
             return AutoModelForSeq2SeqLM.from_config(config)
     except (OSError, ValueError, KeyError) as error:
@@ -55,14 +57,14 @@ def meta_backbone(name: str) -> PreTrainedModel:
 
 
 def load_backbone(name: str, dropout: float | None = None) -> PreTrainedModel:
-    """Load a pre-trained backbone: a local folder or a Hub id such as ``google-t5/t5-base``.
+    """Load a pre-trained backbone: ``builtin``, a folder or a Hub id such as ``google-t5/t5-base``.
 
     Only safetensors are read. Raises ConfigError when it cannot be had or is not seq2seq.
     """
     changes = {} if dropout is None else {"dropout_rate": dropout}
     try:
         model = AutoModelForSeq2SeqLM.from_pretrained(
-            name,
+            backbone_path(name),
             use_safetensors=True,
             dtype=torch.float32,
             attn_implementation=attention(),

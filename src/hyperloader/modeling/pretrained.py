@@ -40,15 +40,20 @@ def save_pretrained(model: AttachedModel, folder: Path | str, whole: bool | None
         write_model(model, temporary, whole)
 
 
-def write_model(model: AttachedModel, folder: Path, whole: bool | None = None) -> None:
-    """Write the model's files into an existing ``folder``."""
+def write_model(
+    model: AttachedModel,
+    folder: Path,
+    whole: bool | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write the model's files into an existing ``folder``, parameters stored as ``dtype``."""
     trained = set(model.trainable_names())
     if whole is None:
         whole = model.backbone_name is None or all(
             f"backbone.{name}" in trained for name, _ in model.backbone.named_parameters()
         )
     tensors = {
-        name: parameter.detach().to("cpu").contiguous()
+        name: parameter.detach().to("cpu", dtype).contiguous()
         for name, parameter in model.named_parameters()
         if whole or name in trained or not name.startswith("backbone.")
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from hyperloader.builtin import backbone_path
 from hyperloader.checkpoint import Checkpoint
 from hyperloader.codec.collate import EncodedWindow, encode_example
 from hyperloader.codec.labels import verbalise
@@ -110,12 +111,12 @@ def _train_tokenizer(
 
 def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(backbone_path(name))
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise ConfigError(
             f"the backbone {name!r} cannot be loaded ({reason}); give a folder made by "
-            "save_pretrained, a T5-family name on the Hugging Face Hub, or scratch:mini"
+            "save_pretrained, a T5-family name on the Hugging Face Hub, builtin or scratch:mini"
         ) from error
     WordPieces(tokenizer)
     return tokenizer

@@ -1,0 +1,186 @@
+"""``hyperloader experiment``: compare systems over data shares and seeds, and report it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hyperloader.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hyperloader.experiments.plan import Run
+    from hyperloader.experiments.record import Record
+    from hyperloader.experiments.results import Results
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Compare systems over shares of the data and seeds. Experiments that come with the "
+        "package: claim, table3, table4, figure2, ablations."
+    ),
+)
+
+
+@app.command()
+def run(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="An experiment's name or YAML file.")
+    ],
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="A folder with one folder a task, or one corpus.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="OUT", help="The folder of the results.")],
+    backbone: Annotated[
+        str | None, typer.Option(help="Of all systems that name none; default: the recipe's.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="How much is spent; see the file.")] = "full",
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="SYSTEM", help="Only this system; may be repeated.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the checkpoints of finished runs.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what is done and what is left, run nothing.")
+    ] = False,
+) -> None:
+    """Train and score every system on every share of the data with every seed.
+
+    What is finished is skipped, what was cut short goes on: after a stop give the same command
+    again. A run that fails is recorded, the others go on, and the exit code is 1.
+
+    Examples:
+
+      hyperloader experiment run claim --data my_corpora --out results/claim --dry-run
+
+      hyperloader experiment run table3 --data my_corpora --out results/paper --budget smoke
+    """
+    from transformers.utils.logging import disable_progress_bar
+
+    from hyperloader.corpora.registry import load_corpora
+    from hyperloader.experiments import results as folders
+    from hyperloader.experiments.plan import plan
+    from hyperloader.experiments.runs import run_all
+    from hyperloader.experiments.spec import load_experiment
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("an experiment runs in one process; start it without a launcher")
+    console = Console(highlight=False)
+    experiment = load_experiment(name)
+    chosen = experiment.with_budget(budget)
+    corpora = folders.limit(
+        load_corpora(data, require=("train", "test")), experiment.budget(budget).sentences
+    )
+    folders.check_corpora(corpora)
+    base = chosen.base(backbone)
+    runs = plan(chosen, corpora, backbone=backbone, only=only or ())
+    results = folders.Results(out)
+    wanted = folders.about(chosen, Path(name).stem, budget, base, str(data), corpora)
+    results.check(wanted)
+    for each in plan(chosen, corpora, backbone=backbone):
+        results.check_run(each, base)
+    console.print(_plan_table(runs, results))
+    if dry_run:
+        return
+    results.open(wanted, corpora)
+    disable_progress_bar()  # transformers', for every weight that it loads
+    place = {each.name: i for i, each in enumerate(runs, 1)}
+    made = run_all(
+        runs,
+        corpora,
+        results,
+        base,
+        str(data),
+        keep=keep,
+        console=console,
+        before=lambda each: console.print(
+            f"[bold]{each.name}[/bold] ({place[each.name]} of {len(runs)})"
+        ),
+        after=lambda record: _tell(console, record, runs, results),
+    )
+    if failed := [record for record in made if record.status == "failed"]:
+        console.print(
+            f"[red]{len(failed)} of {len(made)} runs failed[/red]; the same command tries them "
+            "again"
+        )
+        raise typer.Exit(1)
+    console.print(f"next: hyperloader experiment report {out}", soft_wrap=True)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(metavar="OUT", help="A folder of results.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to; default: OUT/report.")
+    ] = None,
+) -> None:
+    """Write report.md, report.tex, report.csv and figure.png from the finished runs.
+
+    Means and standard deviations over seeds, a test of significance, trained parameters, seconds
+    and the paper's own numbers. Runs without a result are shown as missing.
+
+    Example: hyperloader experiment report results/claim
+    """
+    from hyperloader.experiments.report import write_report
+    from hyperloader.experiments.results import Results
+
+    for path in write_report(Results(results), out or results / "report"):
+        Console(highlight=False).print(str(path), markup=False, soft_wrap=True)
+
+
+def _plan_table(runs: "list[Run]", results: "Results") -> Table:
+    """A row for each system and share of the data: runs done, failed and left, and the time."""
+    from hyperloader.experiments.times import remaining_seconds
+
+    left = remaining_seconds(runs, results)
+    groups: dict[tuple[str, float], list[Run]] = {}
+    for each in runs:
+        groups.setdefault((each.system, each.fraction), []).append(each)
+    table = Table(box=None, header_style="bold")
+    table.add_column("system")
+    for column in ("data", "models", "runs", "done", "failed", "left", "time left"):
+        table.add_column(column, justify="right")
+    for (system, fraction), members in groups.items():
+        models = "one a corpus" if members[0].apart else "one"
+        table.add_row(system, f"{fraction:.0%}", models, *_counts(members, results, left))
+    table.add_row("[bold]all", "", "", *_counts(runs, results, left))
+    return table
+
+
+def _counts(
+    runs: "list[Run]", results: "Results", left: dict[str, float | None]
+) -> tuple[str, ...]:
+    records = [results.record(each.name) for each in runs]
+    done = sum(record is not None and record.status == "done" for record in records)
+    failed = sum(record is not None and record.status == "failed" for record in records)
+    times = [left[each.name] for each in runs if each.name in left]
+    return (*map(str, (len(runs), done, failed, len(runs) - done)), _time(times))
+
+
+def _time(seconds: list[float | None]) -> str:
+    if not seconds:
+        return "-"
+    if any(each is None for each in seconds):
+        return "not known yet"
+    minutes = round(sum(each or 0.0 for each in seconds) / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes else "below a minute"
+
+
+def _tell(console: Console, record: "Record", runs: "list[Run]", results: "Results") -> None:
+    """One line on a run that has come to its end, and how long the rest will take."""
+    from hyperloader.experiments.times import remaining_seconds
+
+    left = _time(list(remaining_seconds(runs, results).values()))
+    if record.outcome is None:
+        console.print("[red]failed:[/red] ", end="")
+        console.print(record.error or "", markup=False, soft_wrap=True)
+    else:
+        scores: Any = record.outcome.scores.values()
+        f1 = sum(score.default.f1 for score in scores) / len(scores)
+        console.print(
+            f"test F1 {f1:.4f} in {record.outcome.wall_seconds:,.0f} s; left: {left}",
+            soft_wrap=True,
+        )

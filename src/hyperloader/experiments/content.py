@@ -1,0 +1,153 @@
+"""What the tables of a report say."""
+
+from collections.abc import Callable, Sequence
+
+from hyperloader.experiments import paper
+from hyperloader.experiments.comparison import Comparison
+from hyperloader.experiments.study import Parameters, Study, Summary
+from hyperloader.experiments.tables import Cell, TextTable, cells
+
+MISSING = "missing"
+APART = "♣"
+
+
+def share(fraction: float) -> str:
+    """A share of the data as a percentage."""
+    return f"{100 * fraction:g} %"
+
+
+def title(study: Study, system: str) -> str:
+    """A system's name, with the paper's sign where it has one model a corpus."""
+    return f"{system} {APART}" if study.apart(system) else system
+
+
+def f1_table(study: Study, comparison: Comparison, fraction: float) -> TextTable:
+    """F1 of each system on each corpus and on average, and what it cost."""
+    systems = study.systems(fraction)
+    rows = []
+    for task in study.tasks:
+        best = comparison.best(fraction, (task,))
+        values = [study.f1(system, fraction, task) for system in systems]
+        rows.append([Cell(task), *_f1_row(study, fraction, systems, values, best)])
+    best = comparison.best(fraction, study.tasks)
+    values = [study.average(system, fraction) for system in systems]
+    rows.append([Cell("Average"), *_f1_row(study, fraction, systems, values, best)])
+    known = [study.parameters(system, fraction) for system in systems]
+    spent = [Summary.of(study.training_seconds(system, fraction)) for system in systems]
+    rows += [
+        cells("Trained parameters of a model", *_of(known, lambda p: f"{p.trainable:,.0f}")),
+        cells("% of its parameters", *_of(known, lambda p: f"{p.percent:.2f}")),
+        cells("Models", *_of(known, lambda p: str(p.models))),
+        cells("Trained parameters of all models", *_of(known, lambda p: f"{p.trainable_of_all:,}")),
+        cells("Training seconds", *[MISSING if s is None else f"{s.mean:,.0f}" for s in spent]),
+    ]
+    caption = (
+        f"Micro F1 on the test part after training with {share(fraction)} of the training and "
+        "validation data: mean ± standard deviation over seeds. Bold: the best, where its "
+        "difference to the second is significant (paired bootstrap over the test sentences, "
+        "predictions of the seeds pooled, 10,000 draws, p < 0.05). Training seconds are those "
+        f"of the steps alone, all models of a seed together. {APART}: one model for each corpus."
+    )
+    tasks = len(study.tasks)
+    header = ["Corpus", *(title(study, system) for system in systems)]
+    return TextTable(caption, header, rows, (tasks, tasks + 1))
+
+
+def difference_table(study: Study, comparison: Comparison, fraction: float) -> TextTable:
+    """The first system against each other one, on average."""
+    first, *others = study.systems(fraction)
+    rows = []
+    for other in others:
+        found = comparison.difference(first, other, fraction, study.tasks)
+        if found is None:
+            rows.append(cells(title(study, other), *[MISSING] * 3))
+            continue
+        interval = f"{_signed(found.low)} to {_signed(found.high)}"
+        rows.append(cells(title(study, other), _signed(found.value), interval, f"{found.p:.4f}"))
+    caption = (
+        f"Average F1 of {first} less that of each other system, with {share(fraction)} of the "
+        "data: the difference on the pooled predictions of the seeds that both have, its 95 % "
+        "interval and its two-sided p (the same bootstrap; it does not speak for other seeds)."
+    )
+    return TextTable(caption, [f"{first} less", "difference", "95 % interval", "p"], rows)
+
+
+def paper_table(study: Study, fraction: float) -> TextTable | None:
+    """The paper's numbers beside ours; None where the paper has none for this share or data."""
+    tasks = [task for task in paper.CORPORA if task in study.tasks]
+    if fraction not in paper.FRACTIONS or not tasks:
+        return None
+    header = ["Corpus"]
+    for system, name in paper.COLUMNS.items():
+        header += [f"{name}, paper", f"{system}, here"]
+    rows = []
+    for task in tasks:
+        row = [task]
+        for system in paper.COLUMNS:
+            ours = study.f1(system, fraction, task)
+            row += [
+                f"{paper.paper_f1(system, fraction, task):.4f}",
+                _here(study, system, fraction, ours),
+            ]
+        rows.append(cells(*row))
+    row = ["Average"]
+    for system in paper.COLUMNS:
+        each = [study.f1(system, fraction, task) for task in tasks]
+        whole = set(each[0]).intersection(*each[1:])
+        ours = {seed: sum(f1[seed] for f1 in each) / len(each) for seed in whole}
+        theirs = paper.paper_average(system, fraction, tasks)
+        row += [f"{theirs:.4f}", _here(study, system, fraction, ours)]
+    absent = [task for task in paper.CORPORA if task not in tasks]
+    without = f" ({', '.join(absent)} left out of the paper's average)" if absent else ""
+    caption = (
+        f"The paper's F1 with {share(fraction)} of the data (one seed, T5-base or BERT-base) "
+        f"beside the means here; averages are over the corpora at hand{without}."
+    )
+    return TextTable(caption, header, [*rows, cells(*row)], (len(tasks),))
+
+
+def systems_table(study: Study) -> TextTable:
+    """What each system sets, beside what all share."""
+    rows: dict[str, list[Cell]] = {}
+    for grid in study.about.experiments.values():
+        for name, system in grid.systems.items():
+            settings = ", ".join(f"{k}={v}" for k, v in system.set.items()) or "nothing"
+            models = "one a corpus" if system.tasks == "apart" else "one"
+            rows[name] = cells(title(study, name), models, settings)
+    return TextTable("The systems.", ["system", "models", "its own settings"], list(rows.values()))
+
+
+def _f1_row(
+    study: Study,
+    fraction: float,
+    systems: Sequence[str],
+    values: Sequence[dict[int, float]],
+    best: str | None,
+) -> list[Cell]:
+    return [
+        Cell(_mean(list(f1.values()), len(study.seeds(system, fraction))), system == best)
+        for system, f1 in zip(systems, values, strict=True)
+    ]
+
+
+def _here(study: Study, system: str, fraction: float, f1: dict[int, float]) -> str:
+    if system not in study.systems(fraction):
+        return "not planned"
+    return _mean(list(f1.values()), len(study.seeds(system, fraction)))
+
+
+def _mean(values: list[float], planned: int) -> str:
+    summary = Summary.of(values)
+    if summary is None:
+        return MISSING
+    spread = "" if summary.deviation is None else f" ± {summary.deviation:.4f}"
+    some = f" ({summary.seeds} of {planned} seeds)" if summary.seeds < planned else ""
+    return f"{summary.mean:.4f}{spread}{some}"
+
+
+def _of(known: Sequence[Parameters | None], text: Callable[[Parameters], str]) -> list[str]:
+    return [MISSING if each is None else text(each) for each in known]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}".replace("-", "−")
