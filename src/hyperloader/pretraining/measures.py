@@ -63,17 +63,17 @@ class Denoiser(nn.Module):
 class HeldOut:
     """Measures a backbone on text that is never trained on.
 
-    ``loss`` is the mean cross-entropy a target token (nats) of span corruption, ``words_loss``
-    that of the ``words`` objective. ``hidden_words`` says how often the decoder, at a sentinel,
-    knows whether the next word is hidden (the mean of the hit rates of hidden and visible words:
-    0.5 is chance); ``copy`` how often it begins to write the word that stands at this sentinel,
-    the words being in random order.
+    ``NAME_loss`` is the mean cross-entropy a target token (nats) of each objective of the mix, of
+    span corruption and of ``words``; ``loss`` their mean, weighted by the mix. ``hidden_words``
+    says how often the decoder, at a sentinel, knows whether the next word is hidden (the mean of
+    the hit rates of hidden and visible words: 0.5 is chance); ``copy`` how often it begins to
+    write the word that stands at this sentinel, the words being in random order.
     """
 
     def __init__(self, prepared: Prepared, corruption: Corruption, sequences: int) -> None:
-        self.symbols = corruption.symbols
+        self.symbols, self.mix = corruption.symbols, corruption.section.mix
         self.batches: dict[Objective, list[DenoisingBatch]] = {}
-        for objective in _MEASURED:
+        for objective in dict.fromkeys([*_MEASURED, *self.mix]):
             pairs = held_out_pairs(prepared, corruption, objective, sequences)
             self.batches[objective] = [
                 corruption.batch(objective, pairs[start : start + _ROWS])
@@ -84,15 +84,22 @@ class HeldOut:
     def __call__(self, denoiser: Denoiser) -> dict[str, float]:
         """All measures of ``denoiser``, which is left in evaluation mode."""
         denoiser.eval()
-        spans, _, _ = self._measure(denoiser, self.batches["spans"])
-        words, gold, given = self._measure(denoiser, self.batches["words"])
-        _, copied, copy = self._measure(denoiser, self.batches["copy"])
+        measured = {name: self._measure(denoiser, rows) for name, rows in self.batches.items()}
+        losses = {name: loss for name, (loss, _, _) in measured.items()}
+        shown = {
+            f"{name}_loss": losses[name]
+            for name in losses
+            if name in {"spans", "words"} or self.mix.get(name)
+        }
+        _, gold, given = measured["words"]
+        _, copied, copy = measured["copy"]
         outside = self.symbols.outside[0]
         visible = gold == outside
         right = (given == outside) == visible
         return {
-            "loss": spans,
-            "words_loss": words,
+            "loss": sum(share * losses[name] for name, share in self.mix.items())
+            / sum(self.mix.values()),
+            **shown,
             "hidden_words": (_mean(right[visible]) + _mean(right[~visible])) / 2,
             "copy": _mean(copy == copied),
         }
