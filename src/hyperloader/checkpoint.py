@@ -9,10 +9,13 @@ from pydantic import ValidationError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hyperloader.builtin import run_path
-from hyperloader.codec.sentt import CodecConfig, SentTCodec
-from hyperloader.errors import CheckpointError
-from hyperloader.modeling.model import TaggingModel
-from hyperloader.modeling.pretrained import from_pretrained, write_model
+from hyperloader.codec.codec import Codec, CodecConfig
+from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.token_tags import TokenCodec
+from hyperloader.errors import CheckpointError, ConfigError
+from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.bert import TokenTagger
+from hyperloader.modeling.pretrained import load_model, write_model
 from hyperloader.store import atomic_folder, read_json
 
 CODEC = "codec.json"
@@ -25,12 +28,12 @@ TRAINER = "trainer.json"
 class Checkpoint:
     """A model and the codec that speaks its language."""
 
-    model: TaggingModel
-    codec: SentTCodec
+    model: AttachedModel
+    codec: Codec
 
 
 def write_checkpoint(
-    folder: Path, model: TaggingModel, codec: SentTCodec, dtype: torch.dtype = torch.float32
+    folder: Path, model: AttachedModel, codec: Codec, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
     write_model(model, folder, dtype=dtype)
@@ -40,7 +43,7 @@ def write_checkpoint(
 
 
 def save_checkpoint(
-    folder: Path, model: TaggingModel, codec: SentTCodec, dtype: torch.dtype = torch.float32
+    folder: Path, model: AttachedModel, codec: Codec, dtype: torch.dtype = torch.float32
 ) -> None:
     """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``."""
     with atomic_folder(folder) as temporary:
@@ -55,12 +58,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     path = run_path(path)
     folder = best_checkpoint(path) if is_run(path) else path
-    model = from_pretrained(folder)
+    model = load_model(folder)
     about = read_json(folder / CODEC)
     try:
         config = CodecConfig(**about["codec"])
-        codec = SentTCodec(_tokenizer(folder / TOKENIZER), about["labels"], config)
-    except (ValidationError, KeyError) as error:
+        codec = _codec(model, _tokenizer(folder / TOKENIZER), about["labels"], config)
+    except (ValidationError, KeyError, ConfigError) as error:
         raise CheckpointError(f"{folder / CODEC} is not usable: {error}") from error
     return Checkpoint(model, codec)
 
@@ -93,6 +96,20 @@ def best_checkpoint(run: Path) -> Path:
 def step_name(step: int) -> str:
     """The folder name of the checkpoint after ``step`` steps."""
     return f"step-{step:08d}"
+
+
+def _codec(
+    model: AttachedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: dict[str, list[str]],
+    config: CodecConfig,
+) -> Codec:
+    if not isinstance(model, TokenTagger):
+        return SentTCodec(tokenizer, labels, config)
+    codec = TokenCodec(tokenizer, labels, config)
+    if len(codec.tags) != model.tags:
+        raise ConfigError(f"{len(codec.tags)} tags for a head that chooses among {model.tags}")
+    return codec
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -9,11 +9,12 @@ import torch
 
 from hyperloader.builtin import BUILTIN
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
+from hyperloader.codec.codec import Codec
 from hyperloader.codec.collate import encode_words
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.decoding.engine import Decoder, tag_words
+from hyperloader.decoding.build import build_decoder
+from hyperloader.decoding.engine import tag_words
 from hyperloader.errors import HyperloaderError, unknown
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.attached import AttachedModel
 from hyperloader.types import TaggedSpan, TaggedText
 
 _WORD = re.compile(r"\S+")
@@ -28,9 +29,9 @@ class Tagger:
         'thai'
     """
 
-    def __init__(self, model: TaggingModel, codec: SentTCodec) -> None:
+    def __init__(self, model: AttachedModel, codec: Codec) -> None:
         self.model, self.codec = model.eval(), codec
-        self._decoder = Decoder(model, codec)
+        self._decoder = build_decoder(model, codec)
 
     @classmethod
     def from_pretrained(cls, path: str | Path = BUILTIN, device: str | None = None) -> "Tagger":

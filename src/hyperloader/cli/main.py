@@ -8,10 +8,11 @@ from rich.console import Console
 
 from hyperloader import __version__
 from hyperloader.cli import (
+    benchmark,
     data,
     evaluate,
-    export,
     experiment,
+    export,
     methods,
     pretrain,
     quickstart,
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help=(
         "Sequence labelling for many tasks with one small T5 and generated weights.\n\n"
-        "Try it: [bold]hyperloader tag --task restaurant \"a cheap thai place downtown\"[/bold] "
+        'Try it: [bold]hyperloader tag --task restaurant "a cheap thai place downtown"[/bold] '
         "([bold]hyperloader tasks[/bold] lists the builtin tasks), [bold]hyperloader "
         "quickstart[/bold]. Your own data: put one folder a task into "
         "a folder (train, valid and test as CoNLL, BIO, JSONL, …), look at it with "
@@ -51,6 +52,7 @@ app.add_typer(experiment.app, name="experiment")
 app.command()(recipes.recipes)
 app.command()(methods.methods)
 app.command()(verify.verify)
+app.add_typer(benchmark.app, name="benchmark")
 app.command()(pretrain.pretrain)
 app.command("pretrain-check")(pretrain.check_leaks)
 

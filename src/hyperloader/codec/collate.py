@@ -6,22 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.codec.windows import Window, clip
+from hyperloader.codec.codec import Codec
+from hyperloader.codec.windows import EncodedWindow, clip
 from hyperloader.types import Example
 
 IGNORED = -100
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedWindow:
-    """One window of one example as token ids; ``target`` is empty when nothing is known of it."""
-
-    source: list[int]
-    target: list[int]
-    task: str
-    words: int
-    window: Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +29,18 @@ class Batch:
     words: tuple[int, ...]
 
 
-def encode_example(codec: SentTCodec, example: Example) -> list[EncodedWindow]:
+def encode_example(codec: Codec, example: Example) -> list[EncodedWindow]:
     """The windows of an example with their targets (a span cut by a window keeps its part)."""
     return [
-        EncodedWindow(
-            codec.encode_source(example.words[w.start : w.end]),
-            codec.encode_target(clip(example.spans, w), w.end - w.start, example.task),
-            example.task,
-            w.end - w.start,
-            w,
-        )
+        codec.encode_window(example.words[w.start : w.end], w, example.task, clip(example.spans, w))
         for w in codec.windows(example.words)
     ]
 
 
-def encode_words(codec: SentTCodec, words: Sequence[str], task: str) -> list[EncodedWindow]:
+def encode_words(codec: Codec, words: Sequence[str], task: str) -> list[EncodedWindow]:
     """The windows of a sentence that is to be tagged."""
     return [
-        EncodedWindow(codec.encode_source(words[w.start : w.end]), [], task, w.end - w.start, w)
-        for w in codec.windows(words)
+        codec.encode_window(words[w.start : w.end], w, task, None) for w in codec.windows(words)
     ]
 
 

@@ -7,30 +7,27 @@ from transformers import PreTrainedTokenizerBase
 from hyperloader.errors import ConfigError
 
 
-class WordPieces:
-    """Sub-token ids of words, and the sentinels, of one Hugging Face tokenizer.
+class Pieces:
+    """Sub-token ids of words by one Hugging Face tokenizer.
 
-    Sentinels are looked up by name (``<extra_id_0>``, …), never computed: their order is
-    reversed in T5's vocabulary.
+    Args:
+        special: kinds of special tokens that the tokenizer must have (``pad``, ``unk``, …).
 
     Raises:
-        ConfigError: the tokenizer has no padding, end or unknown token, or no sentinels.
+        ConfigError: it lacks one of them.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    # What is put before a word, so that it is encoded as inside of a sentence.
+    before = ""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, special: Sequence[str]) -> None:
         self.tokenizer = tokenizer
-        vocabulary = tokenizer.get_vocab()
-        self.sentinels = _sentinels(vocabulary)
-        if len(self.sentinels) < 2:
-            raise ConfigError(
-                "the tokenizer has no sentinels (<extra_id_0>, <extra_id_1>, …); use a tokenizer "
-                "of the T5 family"
-            )
-        ids = {n: getattr(tokenizer, f"{n}_token_id") for n in ("pad", "eos", "unk")}
+        ids = {name: getattr(tokenizer, f"{name}_token_id") for name in special}
         if missing := [name for name, i in ids.items() if i is None]:
             raise ConfigError(f"the tokenizer has no {', '.join(missing)} token")
-        self.pad, self.eos, self.unk = ids["pad"], ids["eos"], ids["unk"]
-        self._special = {*tokenizer.all_special_ids, *self.sentinels} - {self.unk}
+        self.pad, self.unk = ids["pad"], ids["unk"]
+        self._special = set(tokenizer.all_special_ids) - {self.unk}
+        vocabulary = tokenizer.get_vocab()
         self._space = {vocabulary[s] for s in ("▁", "Ġ") if s in vocabulary}
         self._cache: dict[str, tuple[int, ...]] = {}
 
@@ -48,7 +45,10 @@ class WordPieces:
 
     def _encode(self, words: list[str]) -> list[list[int]]:
         return self.tokenizer(
-            words, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
+            [self.before + word for word in words],
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_attention_mask=False,
         )["input_ids"]
 
     def _by_character(self, word: str) -> list[int]:
@@ -58,6 +58,39 @@ class WordPieces:
         for position, letter in enumerate(self._encode(list(word))):
             ids += [i for i in letter if not (position and i in self._space)]
         return [self.unk if i in self._special else i for i in ids]
+
+
+class WordPieces(Pieces):
+    """Sub-token ids of words, and the sentinels, of a tokenizer of the T5 family.
+
+    Sentinels are looked up by name (``<extra_id_0>``, …), never computed: their order is
+    reversed in T5's vocabulary.
+
+    Raises:
+        ConfigError: the tokenizer has no padding, end or unknown token, or no sentinels.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.sentinels = _sentinels(tokenizer.get_vocab())
+        if len(self.sentinels) < 2:
+            raise ConfigError(
+                "the tokenizer has no sentinels (<extra_id_0>, <extra_id_1>, …); use a tokenizer "
+                "of the T5 family"
+            )
+        super().__init__(tokenizer, ("pad", "eos", "unk"))
+        self.eos = tokenizer.eos_token_id
+        self._special |= set(self.sentinels)
+
+
+class SubTokens(Pieces):
+    """Sub-token ids of words by a tokenizer of the BERT family, and what frames a sentence."""
+
+    # Byte-level tokenizers write the first letters of a word by whether a space is before it.
+    before = " "
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__(tokenizer, ("pad", "cls", "sep", "unk"))
+        self.first, self.last = tokenizer.cls_token_id, tokenizer.sep_token_id
 
 
 def _sentinels(vocabulary: dict[str, int]) -> list[int]:

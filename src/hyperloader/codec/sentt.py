@@ -4,30 +4,20 @@ A sentence x1 … xL becomes s0 x1 s1 … xL sL with T5's sentinels between the 
 become s0 t1 s1 … tL sL with t the label at a span's first word, I inside and O outside.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedTokenizerBase
 
-from hyperloader.codec.labels import LabelStyle, verbalise
+from hyperloader.codec.codec import Codec, CodecConfig
+from hyperloader.codec.labels import verbalise
 from hyperloader.codec.pieces import WordPieces
-from hyperloader.codec.windows import Window, cut
-from hyperloader.errors import ConfigError, DataError
+from hyperloader.codec.windows import EncodedWindow, Window
+from hyperloader.errors import ConfigError
 from hyperloader.tags import INSIDE, OUTSIDE, spans_to_sbio
 from hyperloader.types import Span
 
-
-class CodecConfig(BaseModel):
-    """How sentences become token ids."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    label_text: LabelStyle = "raw"
-    max_source_tokens: int = Field(512, ge=8, description="sub-tokens of a window, all included")
-    max_words: int | None = Field(None, ge=1, description="words of a window; default: sentinels-1")
-    overlap: int = Field(16, ge=0, description="words that neighbouring windows share")
-    truncation: Literal["window", "error"] = "window"
+# The first sentinel and the end token; a sentinel after every word.
+FIXED, PER_WORD = 2, 1
 
 
 def sentt_text(tokens: Sequence[str]) -> str:
@@ -37,16 +27,18 @@ def sentt_text(tokens: Sequence[str]) -> str:
     )
 
 
-class SentTCodec:
+class SentTCodec(Codec[WordPieces]):
     """Words and spans to token ids and back, for the labels of every task.
 
     Args:
         tokenizer: any tokenizer of the T5 family.
         labels: the slot types of each task.
-        config: see :class:`CodecConfig`.
+        config: see :class:`CodecConfig`. With ``task_prefix`` the source is the task's name, as
+            it is, and then the SentT' text.
 
     Raises:
-        ConfigError: labels that collide with one another or with O and I, as texts or as ids.
+        ConfigError: labels that collide with one another or with O and I, as texts or as ids;
+            with ``task_prefix`` also names of tasks that do, or leave no room for a word.
     """
 
     def __init__(
@@ -55,13 +47,17 @@ class SentTCodec:
         labels: Mapping[str, Sequence[str]],
         config: CodecConfig | None = None,
     ) -> None:
-        self.config = config or CodecConfig()
-        self.tokenizer = tokenizer
-        self.pieces = WordPieces(tokenizer)
-        self.labels = {task: tuple(names) for task, names in labels.items()}
-        self.max_words = len(self.pieces.sentinels) - 1
-        if self.config.max_words is not None:
-            self.max_words = min(self.max_words, self.config.max_words)
+        config, pieces = config or CodecConfig(), WordPieces(tokenizer)
+        self.prefixes = _prefixes(pieces, labels, config)
+        super().__init__(
+            pieces,
+            labels,
+            config,
+            # Room for the longest name whatever the task, so that windows do not depend on it.
+            fixed=FIXED + max(map(len, self.prefixes.values()), default=0),
+            per_word=PER_WORD,
+            max_words=len(pieces.sentinels) - 1,
+        )
         self.tag_ids = {task: self._tag_ids(task) for task in self.labels}
 
     def _tag_ids(self, task: str) -> dict[str, tuple[int, ...]]:
@@ -82,29 +78,22 @@ class SentTCodec:
             ids[tag] = made
         return ids
 
-    def windows(self, words: Sequence[str], overlap: int | None = None) -> list[Window]:
-        """The windows of a sentence: one unless it has too many words or sub-tokens.
+    def encode_window(
+        self, words: Sequence[str], window: Window, task: str, spans: Sequence[Span] | None
+    ) -> EncodedWindow:
+        """See :meth:`Codec.encode_window`."""
+        target = [] if spans is None else self.encode_target(spans, len(words), task)
+        return EncodedWindow(self.encode_source(words, task), target, task, len(words), window)
 
-        Raises:
-            DataError: more than one is needed and ``truncation`` is ``error``.
+    def encode_source(self, words: Sequence[str], task: str | None = None) -> list[int]:
+        """Token ids of s0 x1 s1 … xL sL and the end token, for the words of one window.
+
+        The task's name comes first if it is to; without a ``task`` that is a ValueError.
         """
-        windows = cut(
-            [len(ids) + 1 for ids in self._bounded(words)],
-            max_words=self.max_words,
-            max_cost=self.config.max_source_tokens - 2,
-            overlap=self.config.overlap if overlap is None else overlap,
-        )
-        if len(windows) > 1 and self.config.truncation == "error":
-            raise DataError(
-                f"a sentence of {len(words)} words does not fit one window of {self.max_words} "
-                f"words and {self.config.max_source_tokens} sub-tokens (truncation: error); "
-                "split it or use truncation: window"
-            )
-        return windows
-
-    def encode_source(self, words: Sequence[str]) -> list[int]:
-        """Token ids of s0 x1 s1 … xL sL and the end token, for the words of one window."""
-        return self._interleave(self._bounded(words))
+        if task is None and self.prefixes:
+            raise ValueError("the source begins with the name of the task: say which")
+        prefix = self.prefixes[task] if task is not None and self.prefixes else ()
+        return [*prefix, *self._interleave(self._bounded(words))]
 
     def encode_target(self, spans: Sequence[Span], length: int, task: str) -> list[int]:
         """Token ids of s0 t1 s1 … tL sL and the end token, for a window of ``length`` words."""
@@ -112,10 +101,7 @@ class SentTCodec:
         try:
             return self._interleave([tag_ids[tag] for tag in spans_to_sbio(spans, length)])
         except KeyError as error:
-            raise DataError(
-                f"task {task!r} has no label {error.args[0]!r} (known: "
-                f"{', '.join(self.labels[task])}); train with the labels of all splits"
-            ) from None
+            raise self._no_label(error.args[0], task) from None
 
     def decode_target(self, ids: Sequence[int], length: int, task: str) -> list[str]:
         """sBIO tags of ``length`` words from freely generated ids, aligned by sentinel.
@@ -151,17 +137,26 @@ class SentTCodec:
         ids.append(self.pieces.eos)
         return ids
 
-    def _bounded(self, words: Sequence[str]) -> list[tuple[int, ...]]:
-        """Sub-tokens of each word; of a word that no window could hold, its head and its tail."""
-        limit = self.config.max_source_tokens - 3
-        bounded = []
-        for word, ids in zip(words, self.pieces(words), strict=True):
-            if len(ids) > limit:
-                if self.config.truncation == "error":
-                    raise DataError(
-                        f"the word {word[:20]!r}… alone has {len(ids)} sub-tokens, more than a "
-                        f"window of {self.config.max_source_tokens} (truncation: error)"
-                    )
-                ids = ids[: (limit + 1) // 2] + ids[len(ids) - limit // 2 :]
-            bounded.append(ids)
-        return bounded
+
+def _prefixes(
+    pieces: WordPieces, tasks: Iterable[str], config: CodecConfig
+) -> dict[str, tuple[int, ...]]:
+    """The ids of every task's name, where sources begin with it."""
+    if not config.task_prefix:
+        return {}
+    prefixes: dict[str, tuple[int, ...]] = {}
+    for task in tasks:
+        (ids,) = pieces([task])
+        if ids in prefixes.values():
+            other = next(name for name, made in prefixes.items() if made == ids)
+            raise ConfigError(
+                f"the tokenizer writes the tasks {other!r} and {task!r} the same way, and the "
+                "source has to name them (task_prefix); rename one"
+            )
+        if len(ids) + FIXED + PER_WORD >= config.max_source_tokens:
+            raise ConfigError(
+                f"the name of task {task!r} has {len(ids)} sub-tokens and leaves no room for a "
+                f"word in max_source_tokens {config.max_source_tokens}; raise it or rename the task"
+            )
+        prefixes[task] = ids
+    return prefixes

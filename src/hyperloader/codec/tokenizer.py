@@ -1,5 +1,6 @@
 """Training a small tokenizer of T5's kind on one's own sentences."""
 
+import json
 from collections.abc import Iterable
 
 from tokenizers import (
@@ -14,6 +15,8 @@ from tokenizers import (
 from transformers import PreTrainedTokenizerFast
 
 SPECIAL = ("<pad>", "</s>", "<unk>")
+DIGITS = 6
+STEP = 1e-4
 
 
 def train_tokenizer(
@@ -22,7 +25,7 @@ def train_tokenizer(
     """A unigram tokenizer with byte fallback (no character is lost) and T5's special tokens.
 
     Args:
-        texts: the sentences to learn the pieces from; the order matters for ties only.
+        texts: the sentences to learn the pieces from; the same ones give the same vocabulary.
         vocab_size: pieces at most, bytes and special tokens included, sentinels not.
         sentinels: how many ``<extra_id_i>`` there are; a window holds one word less.
         lowercase: read capital letters as small ones; nothing else of a text is lost then.
@@ -41,12 +44,11 @@ def train_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    learned = tokenizer.get_vocab()
-    scores = _scores(tokenizer)
-    floor = min(scores.values(), default=-10.0) - 10.0
-    order = sorted(learned, key=learned.__getitem__)
-    vocabulary = [(piece, scores.get(piece, 0.0)) for piece in order]
-    vocabulary += [(piece, floor) for piece in byte_pieces if piece not in learned]
+    learned = _learned(tokenizer)
+    floor = min((score for _, score in learned), default=-10.0) - 10.0
+    known = {piece for piece, _ in learned}
+    vocabulary = [(piece, 0.0) for piece in SPECIAL] + learned
+    vocabulary += [(piece, floor) for piece in byte_pieces if piece not in known]
     tokenizer.model = models.Unigram(vocabulary, unk_id=SPECIAL.index("<unk>"), byte_fallback=True)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", SPECIAL.index("</s>"))]
@@ -60,11 +62,18 @@ def train_tokenizer(
     )
 
 
-def _scores(tokenizer: Tokenizer) -> dict[str, float]:
-    import json
+def _learned(tokenizer: Tokenizer) -> list[tuple[str, float]]:
+    """The learned pieces and their scores, the likeliest first, the same in every process.
 
-    return {
-        piece: score
-        for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]
-        if piece not in SPECIAL
-    }
+    The trainer goes through its tables in a random order. That changes the last digits of scores,
+    the order of equals, and which of the letters too rare to be learned is scored how: they are
+    put above the lowest score in steps of ``STEP`` as they come. Here they all have the lowest.
+    """
+    found = json.loads(tokenizer.to_str())["model"]["vocab"]
+    scores = {piece: round(score, DIGITS) for piece, score in found if piece not in SPECIAL}
+    lowest = min(scores.values(), default=0.0)
+    rare = lowest + STEP * sum(len(piece) == 1 for piece in scores)
+    for piece, score in scores.items():
+        if len(piece) == 1 and score <= rare:
+            scores[piece] = lowest
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))

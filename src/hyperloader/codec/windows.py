@@ -1,6 +1,7 @@
 """Cutting long sentences into overlapping windows and putting their spans together again."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -12,6 +13,27 @@ class Window(NamedTuple):
 
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedWindow:
+    """One window of one sentence as token ids.
+
+    Attributes:
+        source: what the model reads.
+        target: what it should answer; empty when nothing is known of it.
+        task: its task.
+        words: how many words the window holds.
+        window: where in the sentence they are.
+        first: for a tagging head, the place in ``source`` of each word's first sub-token.
+    """
+
+    source: list[int]
+    target: list[int]
+    task: str
+    words: int
+    window: Window
+    first: tuple[int, ...] = ()
 
 
 def cut(costs: Sequence[int], *, max_words: int, max_cost: int, overlap: int) -> list[Window]:

@@ -1,22 +1,27 @@
 """Constrained greedy decoding: always a valid answer, one tag for every word, with its score.
 
-Exact, one token at a time: at every step only the tokens that the grammar allows are scored
-(rows of the output embedding, never the whole vocabulary) and the best one is taken. A token
-that leaves no choice (a sentinel, the rest of a label) has probability 1.
+The answer is that of taking one token after the other, the best that the grammar allows each
+time. It is found in a few wide passes over the decoder: all words are drafted, a pass scores every
+decision of the draft, the longest prefix that agrees with its own scores is kept, and the same
+scores make a better draft of the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from hyperloader.codec.collate import Batch, EncodedWindow, collate
 from hyperloader.codec.grammar import Grammar
 from hyperloader.codec.sentt import SentTCodec
 from hyperloader.codec.windows import stitch
-from hyperloader.modeling import active
+from hyperloader.decoding.alternatives import Alternative, Alternatives
+from hyperloader.decoding.memory import DraftMemory, Word
+from hyperloader.decoding.paths import TagPaths
+from hyperloader.decoding.search import Judge, search
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.tags import INSIDE, OUTSIDE
 from hyperloader.types import Span
@@ -24,121 +29,146 @@ from hyperloader.types import Span
 
 @dataclass(frozen=True, slots=True)
 class DecodedWindow:
-    """Spans of one window, counted from its first word. A span's score is the product of the
-    probabilities of its words' tags, each renormalised over the tags that the grammar allows."""
+    """What was found in one window.
+
+    ``spans`` are counted from the window's first word. A span's score is the product of the
+    probabilities of its words' tags, each renormalised over the tags that the grammar allows.
+    ``alternatives``, where asked for, has the likeliest tags of every word, best first.
+    """
 
     spans: list[Span]
+    alternatives: list[tuple[Alternative, ...]] | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """What a decoder has done: ``passes`` over the decoder stack and ``tokens`` fed in them."""
+
+    passes: int = 0
+    tokens: int = 0
 
 
 class Decoder:
-    """Tags windows with a model; reusable, and made anew when the label sets change."""
+    """Tags windows with a model; reusable, and made anew when the label sets change.
 
-    def __init__(self, model: TaggingModel, codec: SentTCodec) -> None:
+    Args:
+        learn: draft words by what they were tagged as before. It saves passes and does not touch
+            the answer, only the rounding of scores, which depends on how tokens share a pass.
+
+    Attributes:
+        work: what decoding has taken so far.
+        judge: replaces the model's scores where it is not None; for measurements only.
+    """
+
+    def __init__(self, model: TaggingModel, codec: SentTCodec, *, learn: bool = True) -> None:
         self.model, self.codec = model, codec
-        self.grammar = Grammar(codec.tag_ids)
-        self.sentinels = torch.tensor(codec.pieces.sentinels)
+        self.paths = TagPaths(Grammar(codec.tag_ids), codec.tag_ids)
+        self.memory = DraftMemory(codec.pieces.sentinels) if learn else None
+        self.work = Work()
+        self.judge: Judge | None = None
+        self._sentinels = torch.tensor(codec.pieces.sentinels)
+        self._alternatives: Alternatives | None = None
+
+    def decode(
+        self,
+        windows: Sequence[EncodedWindow],
+        *,
+        batch_size: int = 64,
+        max_tokens: int = 32768,
+        alternatives: int = 0,
+    ) -> list[DecodedWindow]:
+        """Decode ``windows`` in their order, batched by task and length.
+
+        Args:
+            batch_size: windows of a batch at most.
+            max_tokens: source tokens of a batch at most, padding included (one window always
+                goes): it bounds the memory.
+            alternatives: how many likely tags of every word to give.
+        """
+        results: list[DecodedWindow | None] = [None] * len(windows)
+        for chosen in _batches(windows, batch_size, max_tokens):
+            batch = collate([windows[i] for i in chosen], self.codec.pieces.pad)
+            decoded = self.decode_batch(batch, alternatives=alternatives)
+            for i, result in zip(chosen, decoded, strict=True):
+                results[i] = result
+        return [result for result in results if result is not None]
+
+    @torch.no_grad()
+    def decode_batch(self, batch: Batch, *, alternatives: int = 0) -> list[DecodedWindow]:
+        """Decode one batch; rows may have different tasks."""
+        training = self.model.training
+        if training:
+            self.model.eval()
+        try:
+            return self._decode(batch, alternatives)
+        finally:
+            if training:
+                self.model.train()
+
+    def _decode(self, batch: Batch, alternatives: int) -> list[DecodedWindow]:
+        device = self.model.device
+        paths, sentinels = self.paths.to(device), self._sentinels.to(device)
+        tasks = batch.tasks * len(batch.words) if len(batch.tasks) == 1 else batch.tasks
+        texts = self._texts(batch)
+        draft = self._draft(batch, tasks, texts).to(device)
+        answer = search(
+            self.model,
+            paths,
+            sentinels,
+            batch,
+            draft,
+            keep_decisions=alternatives > 0,
+            judge=self.judge,
+        )
+        self.work.passes += answer.passes
+        self.work.tokens += answer.tokens
+        tags = [row[:words] for row, words in zip(answer.tags.tolist(), batch.words, strict=True)]
+        if self.memory is not None:
+            for task, text, row in zip(tasks, texts, tags, strict=True):
+                self.memory.learn(task, text, row)
+        others: Sequence[list[tuple[Alternative, ...]] | None] = [None] * len(tags)
+        if alternatives:
+            if self._alternatives is None:
+                self._alternatives = Alternatives(paths)
+            others = self._alternatives.of_words(answer.decided, tags, alternatives)
+        return [
+            DecodedWindow(_spans([paths.names[tag] for tag in row], scores), other)
+            for row, scores, other in zip(tags, answer.probability.tolist(), others, strict=False)
+        ]
+
+    def _texts(self, batch: Batch) -> list[list[Word]]:
+        if self.memory is None:
+            return []
+        return [
+            self.memory.words(source, words)
+            for source, words in zip(batch.input_ids.tolist(), batch.words, strict=True)
+        ]
+
+    def _draft(self, batch: Batch, tasks: Sequence[str], texts: Sequence[Sequence[Word]]) -> Tensor:
+        """First guesses (batch, W): what the memory says, else O."""
+        width = max(1, *batch.words)
+        rows = [[self.paths.outside[task]] * width for task in tasks]
+        for task, text, row in zip(tasks, texts, rows, strict=False):
+            inside, opened = self.paths.inside[task], False
+            assert self.memory is not None
+            for i, tag in enumerate(self.memory.guess(task, text)):
+                if tag is not None and (opened or tag != inside):
+                    row[i] = tag
+                opened = row[i] != self.paths.outside[task]
+        return torch.tensor(rows)
+
+
+class WindowDecoder(Protocol):
+    """What tags windows."""
 
     def decode(
         self, windows: Sequence[EncodedWindow], *, batch_size: int = 64
     ) -> list[DecodedWindow]:
-        """Decode ``windows`` in their order, batched by task and length."""
-        order = sorted(
-            range(len(windows)), key=lambda i: (windows[i].task, windows[i].words, i), reverse=True
-        )
-        results: list[DecodedWindow | None] = [None] * len(windows)
-        start = 0
-        while start < len(order):
-            # One task a batch: its weights are then shared by all rows.
-            task = windows[order[start]].task
-            chosen = [i for i in order[start : start + batch_size] if windows[i].task == task]
-            start += len(chosen)
-            batch = collate([windows[i] for i in chosen], self.codec.pieces.pad)
-            for i, decoded in zip(chosen, self.decode_batch(batch), strict=True):
-                results[i] = decoded
-        return [result for result in results if result is not None]
-
-    @torch.no_grad()
-    def decode_batch(self, batch: Batch) -> list[DecodedWindow]:
-        """Decode one batch; rows may have different tasks."""
-        training = self.model.training
-        self.model.eval()
-        try:
-            tags, scores = self._run(batch)
-        finally:
-            self.model.train(training)
-        tasks = batch.tasks * len(batch.words) if len(batch.tasks) == 1 else batch.tasks
-        return [
-            DecodedWindow(_spans([self.grammar.tags[task][t] for t in row[:words]], score))
-            for task, row, score, words in zip(
-                tasks, tags.tolist(), scores.tolist(), batch.words, strict=True
-            )
-        ]
-
-    def _run(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Tag numbers and probabilities of every word, both (batch, words)."""
-        device = self.model.device
-        grammar, sentinels = self.grammar.to(device), self.sentinels.to(device)
-        rows = len(batch.words)
-        words = torch.tensor(batch.words, device=device)
-        tasks = batch.tasks * rows if len(batch.tasks) == 1 else batch.tasks
-        root = torch.tensor([grammar.roots[task] for task in tasks], device=device)
-        outside = torch.tensor([grammar.tags[task].index(OUTSIDE) for task in tasks], device=device)
-        tags = outside[:, None].repeat(1, max(1, int(words.max())))
-        scores = torch.ones(tags.shape, device=device)
-        node, word = root.clone(), torch.zeros_like(root)
-        opened = torch.zeros(rows, dtype=torch.bool, device=device)
-        done = words == 0
-        backbone = self.model.backbone
-        mask = batch.attention_mask.to(device)
-        output = backbone.lm_head.weight
-        tag_rows = output[grammar.tokens]
-        row = torch.arange(rows, device=device)
-        with active.use(self.model.cached_weights(self.model.task_ids(batch.tasks))):
-            encoded = backbone.encoder(
-                input_ids=batch.input_ids.to(device), attention_mask=mask
-            ).last_hidden_state
-            cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-            start = torch.full((rows, 1), backbone.config.decoder_start_token_id, device=device)
-            feed = torch.cat([start, sentinels[:1].expand(rows, 1)], dim=1)
-            while not bool(done.all()):
-                hidden = backbone.decoder(
-                    input_ids=feed,
-                    encoder_hidden_states=encoded,
-                    encoder_attention_mask=mask,
-                    past_key_values=cache,
-                    use_cache=True,
-                ).last_hidden_state[:, -1]
-                hidden = hidden * self.model.output_scale
-                # The tag may end here (its sentinel competes) or go on with one of the tokens.
-                closing = sentinels[(word + 1).clamp(max=len(sentinels) - 1)]
-                logits = (hidden @ tag_rows.T).float()
-                logits.masked_fill_(~grammar.allowed(node, opened), -torch.inf)
-                end = (hidden * output[closing]).sum(-1).float()
-                end = end.masked_fill(~grammar.can_end(node, opened), -torch.inf)
-                logits = torch.cat([logits, end[:, None]], dim=1)
-                choice = logits.argmax(-1)
-                probability = logits.softmax(-1)[row, choice]
-                ends = choice == len(grammar.tokens)
-                live = ~done
-                at = (row[live], word[live].clamp(max=tags.shape[1] - 1))
-                scores[at] *= probability[live]
-                ended = live & ends
-                tags[row[ended], word[ended]] = grammar.tag[node[ended]]
-                opened = torch.where(ended, grammar.tag[node] != outside, opened)
-                word = word + ended
-                done |= word >= words
-                token = torch.where(
-                    ends, closing, grammar.tokens[choice.clamp(max=len(grammar.tokens) - 1)]
-                )
-                step = grammar.next_node[node, choice.clamp(max=len(grammar.tokens) - 1)]
-                node = torch.where(ends, root, step)
-                node = torch.where(done, root, node)
-                feed = token[:, None]
-        return tags, scores
+        """Decode ``windows`` in their order."""
 
 
 def tag_words(
-    decoder: Decoder, sentences: Sequence[Sequence[EncodedWindow]], batch_size: int = 64
+    decoder: WindowDecoder, sentences: Sequence[Sequence[EncodedWindow]], batch_size: int = 64
 ) -> list[list[Span]]:
     """Spans of whole sentences, each given as its windows."""
     windows = [window for parts in sentences for window in parts]
@@ -147,6 +177,35 @@ def tag_words(
         stitch([part.window for part in parts], [next(decoded).spans for _ in parts])
         for parts in sentences
     ]
+
+
+def _batches(
+    windows: Sequence[EncodedWindow], batch_size: int, max_tokens: int
+) -> Iterator[list[int]]:
+    """Indices of each batch: windows of like length, of one task while they fill a batch."""
+
+    def length(i: int) -> tuple[int, int]:
+        return -windows[i].words, -len(windows[i].source)
+
+    def cut(order: Sequence[int]) -> list[list[int]]:
+        batches: list[list[int]] = []
+        width = 0
+        for i in order:
+            width = max(width, len(windows[i].source))
+            full = batches and len(batches[-1]) == batch_size
+            if not batches or full or (len(batches[-1]) + 1) * width > max_tokens:
+                batches.append([])
+                width = len(windows[i].source)
+            batches[-1].append(i)
+        return batches
+
+    rest: list[int] = []
+    by_task = sorted(range(len(windows)), key=lambda i: (windows[i].task, length(i)))
+    for _, group in groupby(by_task, key=lambda i: windows[i].task):
+        *whole, last = cut(list(group))
+        yield from whole
+        rest += last
+    yield from cut(sorted(rest, key=length))
 
 
 def _spans(tags: Sequence[str], scores: Sequence[float]) -> list[Span]:

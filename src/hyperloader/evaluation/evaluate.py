@@ -2,27 +2,28 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from hyperloader.codec.codec import Codec
 from hyperloader.codec.collate import encode_words
-from hyperloader.codec.sentt import SentTCodec
 from hyperloader.corpora.corpus import Corpus
-from hyperloader.decoding.engine import Decoder, tag_words
+from hyperloader.decoding.build import build_decoder
+from hyperloader.decoding.engine import tag_words
 from hyperloader.evaluation.metrics import ScoredExample, score_examples
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.attached import AttachedModel
 from hyperloader.types import Example
 
 CHUNK = 256
 
 
 def predict(
-    model: TaggingModel,
-    codec: SentTCodec,
+    model: AttachedModel,
+    codec: Codec,
     examples: Sequence[Example],
     *,
     batch_size: int = 64,
     advance: Callable[[int], None] = lambda sentences: None,
 ) -> list[ScoredExample]:
     """Tag ``examples``; ``advance`` is told how many sentences are done after every chunk."""
-    decoder = Decoder(model, codec)
+    decoder = build_decoder(model, codec)
     # Longest first, so that the sentences of a chunk are alike and padding is small.
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i].words))
     scored: dict[int, ScoredExample] = {}
@@ -36,8 +37,8 @@ def predict(
 
 
 def f1_evaluator(
-    codec: SentTCodec, corpora: Mapping[str, Corpus], *, sentences: int | None = None
-) -> Callable[[TaggingModel], dict[str, float]]:
+    codec: Codec, corpora: Mapping[str, Corpus], *, sentences: int | None = None
+) -> Callable[[AttachedModel], dict[str, float]]:
     """A function from a model to its micro F1 (seqeval, default mode) on validation sentences.
 
     Args:
@@ -51,7 +52,7 @@ def f1_evaluator(
         if examples:
             chosen[name] = examples
 
-    def evaluate(model: TaggingModel) -> dict[str, float]:
+    def evaluate(model: AttachedModel) -> dict[str, float]:
         return {
             name: score_examples(name, predict(model, codec, examples)).default.f1
             for name, examples in chosen.items()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from hyperloader.codec.sentt import SentTCodec
+from hyperloader.errors import ConfigError
 from hyperloader.evaluation.reference_scoring import reference_f1
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.types import Example, Span
@@ -26,14 +27,26 @@ def reference_task_f1(
     batch_size: int = 32,
     advance: Callable[[int], None] = lambda sentences: None,
 ) -> float:
-    """Micro F1 of one task's ``examples`` decoded, cut and scored as the published code does."""
+    """Micro F1 of one task's ``examples`` decoded, cut and scored as the published code does.
+
+    Raises:
+        ConfigError: the model writes no text.
+    """
+    if not isinstance(model, TaggingModel):
+        raise ConfigError(
+            f"reference scoring is for models that write text, and {model.config.method!r} has a "
+            "tagging head; leave --scoring away"
+        )
     model.eval()
     gold = [_text(codec, _target(codec, example)) for example in examples]
     predicted = [""] * len(examples)
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i].words))
     for start in range(0, len(order), batch_size):
         chunk = order[start : start + batch_size]
-        sources = [_cut(codec.encode_source(examples[i].words[: codec.max_words])) for i in chunk]
+        sources = [
+            _cut(codec.encode_source(examples[i].words[: codec.max_words], examples[i].task))
+            for i in chunk
+        ]
         width = max(map(len, sources))
         pad = codec.pieces.pad
         ids = torch.tensor([[*s, *[pad] * (width - len(s))] for s in sources], device=model.device)

@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+from transformers.utils import logging
 
 from hyperloader.builtin import backbone_path
 from hyperloader.errors import ConfigError, unknown
@@ -63,19 +66,32 @@ def load_backbone(name: str, dropout: float | None = None) -> PreTrainedModel:
     """
     changes = {} if dropout is None else {"dropout_rate": dropout}
     try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(
-            backbone_path(name),
-            use_safetensors=True,
-            dtype=torch.float32,
-            attn_implementation=attention(),
-            **changes,
-        )
+        with _no_bar():
+            model = AutoModelForSeq2SeqLM.from_pretrained(
+                backbone_path(name),
+                use_safetensors=True,
+                dtype=torch.float32,
+                attn_implementation=attention(),
+                **changes,
+            )
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"the backbone {name!r} cannot be loaded ({_first_line(error)}); give a folder made by "
             "save_pretrained or a T5-family name on the Hugging Face Hub"
         ) from error
     return model.eval()
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Without transformers' bar for the fraction of a second that a small backbone takes."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def scratch_backbone(

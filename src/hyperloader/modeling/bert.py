@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoModel, BertConfig, BertModel, PreTrainedModel
 from transformers.modeling_outputs import TokenClassifierOutput
+from transformers.utils import logging
 
 from hyperloader.errors import ConfigError, unknown
 from hyperloader.modeling import active
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.packaged import encoder_path
 from hyperloader.modeling.sites import BERT
 
 IGNORED = -100
@@ -99,14 +101,22 @@ def meta_encoder(name: str = "bert-base") -> PreTrainedModel:
 
 
 def load_encoder(name: str, dropout: float | None = None) -> PreTrainedModel:
-    """Load a pre-trained BERT-family encoder: a folder or a Hub id such as bert-base-uncased.
+    """Load a pre-trained BERT-family encoder: ``minilm``, a folder or a Hub id.
 
     Only safetensors are read. Raises ConfigError when it cannot be had or is of another kind.
     """
     changes = {} if dropout is None else {"hidden_dropout_prob": dropout}
+    path, verbosity = encoder_path(name), logging.get_verbosity()
+    # What transformers would report is looked at here: a pooling layer that is left out is nothing.
+    logging.set_verbosity_error()
     try:
-        encoder = AutoModel.from_pretrained(
-            name, use_safetensors=True, dtype=torch.float32, add_pooling_layer=False, **changes
+        encoder, report = AutoModel.from_pretrained(
+            path,
+            use_safetensors=True,
+            dtype=torch.float32,
+            add_pooling_layer=False,
+            output_loading_info=True,
+            **changes,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -114,4 +124,18 @@ def load_encoder(name: str, dropout: float | None = None) -> PreTrainedModel:
             f"the encoder {name!r} cannot be loaded ({reason}); give a folder made by "
             "save_pretrained or a BERT-family name on the Hugging Face Hub"
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+    if missing := sorted(report["missing_keys"]):
+        raise ConfigError(
+            f"the encoder {name!r} lacks {missing[0]} ({len(missing)} such weights); give one "
+            "that is whole"
+        )
     return encoder.eval()
+
+
+def positions(encoder: PreTrainedModel) -> int:
+    """How many sub-tokens ``encoder`` can read at once."""
+    table = encoder.embeddings.position_embeddings
+    # RoBERTa's positions begin after that of the padding.
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)

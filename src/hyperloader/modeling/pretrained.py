@@ -57,6 +57,8 @@ def write_model(
         for name, parameter in model.named_parameters()
         if whole or name in trained or not name.startswith("backbone.")
     }
+    settings = model.backbone.config.to_dict()
+    settings.pop("_name_or_path", None)  # where it lay on this machine
     config = {
         "format": FORMAT,
         "model": model.config.model_dump(mode="json"),
@@ -64,7 +66,7 @@ def write_model(
             "name": model.backbone_name,
             "whole": whole,
             "frozen_sha256": None if whole else _frozen_hash(model),
-            "config": model.backbone.config.to_dict(),
+            "config": settings,
         },
         "tags": model.tags if isinstance(model, TokenTagger) else None,
     }
@@ -95,7 +97,7 @@ def from_pretrained(folder: Path | str, backbone: PreTrainedModel | None = None)
         CheckpointError: the folder is missing, incomplete or damaged, of a tagging head instead,
             or the backbone is not the one that the model was trained on.
     """
-    model = _load(Path(folder), backbone)
+    model = load_model(Path(folder), backbone)
     if not isinstance(model, TaggingModel):
         raise CheckpointError(
             f"{folder} holds a {model.config.method} model, which has a tagging head and writes "
@@ -106,7 +108,7 @@ def from_pretrained(folder: Path | str, backbone: PreTrainedModel | None = None)
 
 def load_token_tagger(folder: Path | str, backbone: PreTrainedModel | None = None) -> TokenTagger:
     """As :func:`from_pretrained`, for a model with a tagging head."""
-    model = _load(Path(folder), backbone)
+    model = load_model(Path(folder), backbone)
     if not isinstance(model, TokenTagger):
         raise CheckpointError(
             f"{folder} holds a {model.config.method} model, which has no tagging head; load it "
@@ -115,7 +117,8 @@ def load_token_tagger(folder: Path | str, backbone: PreTrainedModel | None = Non
     return model
 
 
-def _load(folder: Path, backbone: PreTrainedModel | None) -> AttachedModel:
+def load_model(folder: Path, backbone: PreTrainedModel | None = None) -> AttachedModel:
+    """As :func:`from_pretrained`, for a model of either kind."""
     check_folder(folder)
     config = read_json(folder / CONFIG)
     if config.get("format") != FORMAT:

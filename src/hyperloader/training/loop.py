@@ -13,14 +13,14 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from hyperloader.codec.collate import EncodedWindow
-from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.codec import Codec
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe
 from hyperloader.errors import ConfigError, TrainingError
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_parameters, read_tensors
 from hyperloader.training.interrupt import Interrupt, Stopped
-from hyperloader.training.objective import Objective
+from hyperloader.training.objective import build_objective
 from hyperloader.training.optim import build_optimizer, rate_factor, set_rate
 from hyperloader.training.processes import any_process, autocast
 from hyperloader.training.progress import Listener, TrainingProgress
@@ -28,7 +28,7 @@ from hyperloader.training.run import RunFolder
 from hyperloader.training.sampler import TaskSampler
 
 Windows = Mapping[str, Sequence[EncodedWindow]]
-Evaluate = Callable[[TaggingModel], dict[str, float]]
+Evaluate = Callable[[AttachedModel], dict[str, float]]
 
 
 @dataclass
@@ -57,8 +57,8 @@ class Trainer:
 
     def __init__(
         self,
-        model: TaggingModel,
-        codec: SentTCodec,
+        model: AttachedModel,
+        codec: Codec,
         recipe: Recipe,
         train: Windows,
         validation: Windows,
@@ -88,7 +88,7 @@ class Trainer:
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
         self.optimizer = build_optimizer(model, config)
-        self.objective = Objective(model, codec, config)
+        self.objective = build_objective(model, codec, config)
         # DistributedDataParallel wraps forward only, so the loss is computed inside of it.
         self.step_module = self.accelerator.prepare(self.objective)
         self.sampler = TaskSampler(

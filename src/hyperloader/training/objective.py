@@ -1,19 +1,37 @@
 """The training objective: the summed loss of some windows, as one module."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hyperloader.codec.collate import EncodedWindow, collate
+from hyperloader.codec.codec import Codec
+from hyperloader.codec.collate import collate
 from hyperloader.codec.decisions import find_decisions
 from hyperloader.codec.grammar import Grammar
 from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.token_tags import TokenCodec, collate_tokens
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
+from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.bert import TokenTagger
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.training.losses import decision_loss, token_loss
 
 
-class Objective(nn.Module):
+class WindowLoss(nn.Module, ABC):
+    """A loss that is a sum of terms, so that a batch may be cut into parts."""
+
+    @abstractmethod
+    def forward(self, windows: Sequence[EncodedWindow], smoothing: float = 0.0) -> Tensor:
+        """The loss summed over ``windows``; divide by :meth:`count` for the mean."""
+
+    @abstractmethod
+    def count(self, windows: Sequence[EncodedWindow]) -> int:
+        """How many terms the loss of ``windows`` sums."""
+
+
+class Objective(WindowLoss):
     """Cross-entropy of all target tokens (``full``) or of the ``decisions`` alone."""
 
     def __init__(self, model: TaggingModel, codec: SentTCodec, config: TrainingSection) -> None:
@@ -23,7 +41,7 @@ class Objective(nn.Module):
         self.scale = model.output_scale
 
     def forward(self, windows: Sequence[EncodedWindow], smoothing: float = 0.0) -> Tensor:
-        """The loss summed over ``windows``; divide by :meth:`count` for the mean."""
+        """See :class:`WindowLoss`."""
         batch = collate(windows, self.codec.pieces.pad)
         device = self.model.device
         assert batch.labels is not None
@@ -42,7 +60,43 @@ class Objective(nn.Module):
         return decision_loss(states, decisions, self.grammar, output, self.scale, smoothing)
 
     def count(self, windows: Sequence[EncodedWindow]) -> int:
-        """How many terms the loss of ``windows`` sums: target tokens, or decisions."""
+        """Target tokens, or decisions."""
         if self.kind == "full":
             return sum(len(window.target) for window in windows)
         return len(find_decisions(windows, self.codec, self.grammar).choice)
+
+
+class TagObjective(WindowLoss):
+    """Cross-entropy of the words' tags: every word is a decision, and there is nothing else."""
+
+    def __init__(self, model: TokenTagger, codec: TokenCodec) -> None:
+        super().__init__()
+        self.model, self.codec = model, codec
+
+    def forward(self, windows: Sequence[EncodedWindow], smoothing: float = 0.0) -> Tensor:
+        """See :class:`WindowLoss`."""
+        batch, device = collate_tokens(windows, self.codec.pieces.pad), self.model.device
+        assert batch.labels is not None
+        logits = self.model(
+            batch.input_ids.to(device),
+            batch.attention_mask.to(device),
+            first=batch.first.to(device),
+        ).logits
+        return token_loss(logits, batch.labels.to(device), smoothing)
+
+    def count(self, windows: Sequence[EncodedWindow]) -> int:
+        """Words."""
+        return sum(window.words for window in windows)
+
+
+def build_objective(model: AttachedModel, codec: Codec, config: TrainingSection) -> WindowLoss:
+    """The objective of a text-to-text model, or of one with a tagging head.
+
+    Raises:
+        TypeError: ``codec`` is of the other kind.
+    """
+    if isinstance(model, TaggingModel) and isinstance(codec, SentTCodec):
+        return Objective(model, codec, config)
+    if isinstance(model, TokenTagger) and isinstance(codec, TokenCodec):
+        return TagObjective(model, codec)
+    raise TypeError(f"a {type(model).__name__} does not go with a {type(codec).__name__}")

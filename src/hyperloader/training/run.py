@@ -18,10 +18,10 @@ from hyperloader.checkpoint import (
     step_name,
     write_checkpoint,
 )
-from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.codec import Codec
 from hyperloader.config import Recipe, parse_model
 from hyperloader.errors import CheckpointError, ConfigError
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import read_tensors, write_tensors
 from hyperloader.store import atomic_folder, check_folder, disk_error, read_json, write_text
 
@@ -84,8 +84,8 @@ class RunFolder:
 
     def save(
         self,
-        model: TaggingModel,
-        codec: SentTCodec,
+        model: AttachedModel,
+        codec: Codec,
         optimizer: torch.optim.Optimizer,
         state: dict[str, Any],
     ) -> None:
@@ -101,7 +101,7 @@ class RunFolder:
                 shutil.rmtree(old, ignore_errors=True)
 
     def restore(
-        self, folder: Path, model: TaggingModel, optimizer: torch.optim.Optimizer
+        self, folder: Path, model: AttachedModel, optimizer: torch.optim.Optimizer
     ) -> dict[str, Any]:
         """Load the optimiser's tensors from ``folder``; return the state stored beside them."""
         tensors = read_tensors(folder / OPTIMIZER)

@@ -4,22 +4,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from hyperloader.builtin import backbone_path
+from hyperloader.builtin import BUILTIN, backbone_path
 from hyperloader.checkpoint import Checkpoint
-from hyperloader.codec.collate import EncodedWindow, encode_example
+from hyperloader.codec.codec import Codec, CodecConfig
+from hyperloader.codec.collate import encode_example
 from hyperloader.codec.labels import verbalise
-from hyperloader.codec.pieces import WordPieces
-from hyperloader.codec.sentt import CodecConfig, SentTCodec
+from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.token_tags import TokenCodec
 from hyperloader.codec.tokenizer import train_tokenizer
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe, parse_model
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.splits import subsample
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.modeling.backbone import load_backbone, scratch_backbone
+from hyperloader.modeling.bert import TokenTagger, load_encoder, positions
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.packaged import encoder_path
+from hyperloader.modeling.sites import BERT
 
 SCRATCH = "scratch:"
 Windows = dict[str, list[EncodedWindow]]
@@ -59,8 +64,11 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Checkpoint:
         raise ConfigError("model.tasks is not set in a recipe: the tasks are those of the data")
     settings = {**recipe.model, "tasks": tuple(corpora)}
     model_config = parse_model(ModelConfig, settings, "recipe, model")
-    codec_config = parse_model(CodecConfig, recipe.codec, "recipe, codec")
+    codec_settings = {"task_prefix": _wants_prefix(model_config), **recipe.codec}
+    codec_config = parse_model(CodecConfig, codec_settings, "recipe, codec")
     torch.manual_seed(recipe.seed)
+    if model_config.row.family is BERT:
+        return _with_tagging_head(recipe, labels, model_config, codec_config)
     if recipe.backbone.startswith(SCRATCH):
         tokenizer = _train_tokenizer(recipe, corpora, labels, codec_config)
         codec = SentTCodec(tokenizer, labels, codec_config)
@@ -73,18 +81,56 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Checkpoint:
             dropout=0.1 if recipe.dropout is None else recipe.dropout,
         )
         return Checkpoint(TaggingModel(backbone, model_config), codec)
-    tokenizer = _load_tokenizer(recipe.backbone)
-    backbone = load_backbone(recipe.backbone, dropout=recipe.dropout)
+    name = recipe.backbone
+    tokenizer = _load_tokenizer(
+        name, backbone_path(name), "a T5-family name", "builtin or scratch:mini"
+    )
     codec = SentTCodec(tokenizer, labels, codec_config)
-    if (largest := max(codec.pieces.sentinels)) >= backbone.config.vocab_size:
+    backbone = load_backbone(name, dropout=recipe.dropout)
+    _check_fit(name, max(codec.pieces.sentinels), backbone)
+    return Checkpoint(TaggingModel(backbone, model_config, backbone_name=name), codec)
+
+
+def _with_tagging_head(
+    recipe: Recipe,
+    labels: Mapping[str, tuple[str, ...]],
+    model_config: ModelConfig,
+    codec_config: CodecConfig,
+) -> Checkpoint:
+    name = recipe.backbone
+    if name == BUILTIN or name.startswith(SCRATCH):
         raise ConfigError(
-            f"the tokenizer of {recipe.backbone!r} does not fit the backbone: it has the id "
-            f"{largest}, the backbone a vocabulary of {backbone.config.vocab_size}"
+            f"method {model_config.method!r} needs a BERT-family backbone and {name!r} is a T5; "
+            "give --backbone minilm, a folder or a Hub name such as google-bert/bert-base-uncased"
         )
-    return Checkpoint(TaggingModel(backbone, model_config, backbone_name=recipe.backbone), codec)
+    tokenizer = _load_tokenizer(name, encoder_path(name), "a BERT-family name", "minilm")
+    encoder = load_encoder(name, dropout=recipe.dropout)
+    most = min(codec_config.max_source_tokens, positions(encoder))
+    config = parse_model(
+        CodecConfig, {**codec_config.model_dump(), "max_source_tokens": most}, f"backbone {name!r}"
+    )
+    codec = TokenCodec(tokenizer, labels, config)
+    _check_fit(name, max(tokenizer.get_vocab().values()), encoder)
+    model = TokenTagger(encoder, model_config, len(codec.tags), backbone_name=name)
+    return Checkpoint(model, codec)
 
 
-def encode(codec: SentTCodec, corpora: Mapping[str, Corpus]) -> TrainingData:
+def _wants_prefix(config: ModelConfig) -> bool:
+    """Whether the method wants the task named in the source."""
+    return {"never": False, "several": len(config.tasks) > 1, "always": True}[
+        config.row.task_prefix
+    ]
+
+
+def _check_fit(name: str, largest: int, backbone: PreTrainedModel) -> None:
+    if largest >= backbone.config.vocab_size:
+        raise ConfigError(
+            f"the tokenizer of {name!r} does not fit the backbone: it has the id {largest}, the "
+            f"backbone a vocabulary of {backbone.config.vocab_size}"
+        )
+
+
+def encode(codec: Codec, corpora: Mapping[str, Corpus]) -> TrainingData:
     """Encode the training and validation sentences."""
 
     def part(split: str) -> Windows:
@@ -102,21 +148,22 @@ def _train_tokenizer(
     labels: Mapping[str, tuple[str, ...]],
     codec: CodecConfig,
 ) -> PreTrainedTokenizerBase:
-    """A tokenizer of the training sentences; label texts often enough to be cheap to write."""
+    """A tokenizer of the training sentences; what is not in them, label texts above all, comes
+    often enough to be cheap to write."""
     sentences = [" ".join(e.words) for c in corpora.values() for e in c.splits["train"]]
     texts = [t for names in labels.values() for t in verbalise(names, codec.label_text).values()]
+    if codec.task_prefix:
+        texts += labels
     often = max(1, len(sentences) // 100)
     return train_tokenizer([*sentences, *(texts * often)], vocab_size=recipe.vocab_size)
 
 
-def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def _load_tokenizer(name: str, path: str, on_hub: str, others: str) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(backbone_path(name))
+        return AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise ConfigError(
             f"the backbone {name!r} cannot be loaded ({reason}); give a folder made by "
-            "save_pretrained, a T5-family name on the Hugging Face Hub, builtin or scratch:mini"
+            f"save_pretrained, {on_hub} on the Hugging Face Hub, {others}"
         ) from error
-    WordPieces(tokenizer)
-    return tokenizer

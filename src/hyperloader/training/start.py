@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from hyperloader.checkpoint import Checkpoint, load_checkpoint
-from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.codec import Codec
 from hyperloader.config import Recipe
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.training.loop import Evaluate, Trainer
@@ -15,7 +15,7 @@ from hyperloader.training.progress import Listener
 from hyperloader.training.run import RunFolder
 from hyperloader.training.setup import build, encode, select_data
 
-MakeEvaluate = Callable[[SentTCodec, Mapping[str, Corpus], int | None], Evaluate]
+MakeEvaluate = Callable[[Codec, Mapping[str, Corpus], int | None], Evaluate]
 
 
 def start_run(

@@ -1,0 +1,23 @@
+"""Which decoder a model needs."""
+
+from hyperloader.codec.codec import Codec
+from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.token_tags import TokenCodec
+from hyperloader.decoding.engine import Decoder, WindowDecoder
+from hyperloader.decoding.token_decoder import TokenDecoder
+from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.bert import TokenTagger
+from hyperloader.modeling.model import TaggingModel
+
+
+def build_decoder(model: AttachedModel, codec: Codec) -> WindowDecoder:
+    """The decoder of a text-to-text model, or of one with a tagging head.
+
+    Raises:
+        TypeError: ``codec`` is of the other kind.
+    """
+    if isinstance(model, TaggingModel) and isinstance(codec, SentTCodec):
+        return Decoder(model, codec)
+    if isinstance(model, TokenTagger) and isinstance(codec, TokenCodec):
+        return TokenDecoder(model, codec)
+    raise TypeError(f"a {type(model).__name__} does not go with a {type(codec).__name__}")

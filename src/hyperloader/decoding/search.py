@@ -1,0 +1,164 @@
+"""The passes that find the greedy answer of a batch: draft, score, keep what holds, redraft."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from hyperloader.codec.collate import Batch
+from hyperloader.decoding.draft import Layout, choose, first_mismatch, lay_out, redraft
+from hyperloader.decoding.packing import Packing
+from hyperloader.decoding.paths import TagPaths
+from hyperloader.decoding.stack import DecoderStack
+from hyperloader.errors import HyperloaderError
+from hyperloader.modeling import active
+from hyperloader.modeling.active import SiteWeights
+from hyperloader.modeling.model import TaggingModel
+
+# Tokens that a row may feed in one pass, and a batch always. A row whose draft is wrong early on
+# wastes the rest of the pass, which is cheap while reading the weights dominates and else is not.
+AHEAD = 16
+CHEAP = {"cpu": 64}
+CHEAP_ELSEWHERE = 8192
+
+
+Judge: TypeAlias = Callable[[Layout, Tensor, Tensor, Tensor], Tensor]
+
+
+class Decided(NamedTuple):
+    """Decisions of one pass that hold: ``row``, ``word``, ``node``, ``opened`` and ``taken`` (M,),
+    and ``distribution`` (M, K + 1), the log-probabilities of all allowed choices."""
+
+    row: Tensor
+    word: Tensor
+    node: Tensor
+    opened: Tensor
+    taken: Tensor
+    distribution: Tensor
+
+
+class Answer(NamedTuple):
+    """What was found: ``tags`` and ``probability`` (batch, W), how many decoder ``passes`` it took
+    and ``tokens`` they fed (padding included), and, where asked for, the decisions."""
+
+    tags: Tensor
+    probability: Tensor
+    passes: int
+    tokens: int
+    decided: list[Decided]
+
+
+def search(
+    model: TaggingModel,
+    paths: TagPaths,
+    sentinels: Tensor,
+    batch: Batch,
+    draft: Tensor,
+    *,
+    keep_decisions: bool = False,
+    judge: Judge | None = None,
+) -> Answer:
+    """The greedy answer of ``batch``; ``draft`` (batch, W) is a first guess of the tag numbers.
+
+    ``model`` is in evaluation mode; ``paths`` and ``sentinels`` (ids) are on its device. A
+    ``judge`` replaces the scores, to measure models that have learnt nothing.
+    """
+    device, backbone = model.device, model.backbone
+    names = batch.tasks * len(batch.words) if len(batch.tasks) == 1 else batch.tasks
+    inside = torch.tensor([paths.inside[name] for name in names], device=device)
+    words = torch.tensor(batch.words, device=device)
+    tags, log_probability = draft.clone(), torch.zeros(draft.shape, device=device)
+    stack, weights, task = _start(model, batch, 2 * draft.shape[1] + 2)
+    output = backbone.lm_head.weight
+    tag_rows = output[paths.tokens].float()
+    cheap = CHEAP.get(device.type, CHEAP_ELSEWHERE)
+    decided: list[Decided] = []
+    passes = fed = 0
+    # The rows that are not done, and how many tokens of each are sure and in the cache.
+    live, position = torch.arange(len(words), device=device), torch.zeros_like(words)
+    going = words > 0
+    while True:
+        if not going.all():
+            kept = going.nonzero()[:, 0]
+            live, position = live[kept], position[kept]
+            stack.keep(kept)
+        if not len(live):
+            break
+        layout = lay_out(
+            paths,
+            sentinels,
+            backbone.config.decoder_start_token_id,
+            tags[live],
+            words[live],
+            position,
+            max(AHEAD, cheap // len(live)),
+        )
+        if not len(layout.tokens):  # nothing is left to decide
+            break
+        packing = Packing(
+            layout.token_row, layout.token_slot, len(live), None if task is None else task[live]
+        )
+        places = position[layout.token_row] + layout.token_slot
+        with active.use(
+            weights if packing.group_task is None else active.of_rows(weights, packing.group_task)
+        ):
+            hidden = stack.forward(layout.tokens, places, packing)
+        passes, fed = passes + 1, fed + packing.shape[0] * packing.shape[1]
+        hidden = (hidden[layout.at] * model.output_scale).float()
+        closing = output[sentinels[layout.word + 1]].float()
+        logits = torch.cat([hidden @ tag_rows.T, (hidden * closing).sum(-1)[:, None]], dim=1)
+        if judge is not None:
+            logits = judge(layout, live, tags[live], logits)
+        choices = choose(paths, layout, logits)
+
+        first = first_mismatch(layout, choices, len(live))
+        number = torch.arange(len(layout.row), device=device)
+        sure = (number <= first[layout.row]).nonzero()[:, 0]
+        at = (live[layout.row[sure]], layout.word[sure])
+        taken, distribution = choices.taken[sure], choices.distribution[sure]
+        gained = distribution.gather(1, taken[:, None])[:, 0]
+        if not gained.isfinite().all():
+            raise HyperloaderError(
+                "the model's scores are not finite numbers; its weights are damaged or its "
+                "precision is too small (use float32 or bfloat16)"
+            )
+        log_probability.index_put_(at, gained, accumulate=True)
+        if keep_decisions:
+            decided.append(
+                Decided(*at, layout.node[sure], layout.opened[sure], taken, distribution)
+            )
+        wrong = first < len(number)
+        going = wrong | ~layout.last
+        position = position + torch.bincount(layout.token_row, minlength=len(live))
+        if wrong.any():
+            first = first.clamp(max=len(number) - 1)
+            better = redraft(paths, layout, choices, tags[live], first, inside[live])
+            tags[live] = torch.where(wrong[:, None], better, tags[live])
+            position = torch.where(wrong, places[layout.at[first]] + 1, position)
+    return Answer(tags, log_probability.exp(), passes, fed, decided)
+
+
+def _start(
+    model: TaggingModel, batch: Batch, capacity: int
+) -> tuple[DecoderStack, SiteWeights, Tensor | None]:
+    """The encoded batch, the weights of its tasks, and which of them each row has if several."""
+    task_ids = model.task_ids(batch.tasks)
+    weights = model.cached_weights(task_ids)
+    mask = batch.attention_mask.to(model.device)
+    with active.use(weights):
+        encoded = model.backbone.encoder(
+            input_ids=batch.input_ids.to(model.device), attention_mask=mask
+        ).last_hidden_state
+        stack = DecoderStack(model.backbone.decoder, encoded, mask, capacity)
+        weights = active.current() or {}  # with those that a method makes from the input
+    # From here on tokens are packed by task, so that each task's weights are needed once a group.
+    # Weights made from the input are each row's own, as if it were a task by itself.
+    if model.reads_input:
+        task = torch.arange(len(mask), device=mask.device)
+    elif len(task_ids) == 1:
+        return stack, weights, None
+    else:
+        distinct, task = torch.unique(task_ids, return_inverse=True)
+        weights = model.cached_weights(distinct)
+    return stack, {s: w for s, w in weights.items() if s.stack == "decoder"}, task

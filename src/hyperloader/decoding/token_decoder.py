@@ -1,0 +1,79 @@
+"""Tagging with a tagging head: every word gets its likeliest tag, every span a probability."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+
+from hyperloader.codec.token_tags import TokenCodec, collate_tokens
+from hyperloader.codec.windows import EncodedWindow
+from hyperloader.decoding.engine import DecodedWindow
+from hyperloader.errors import HyperloaderError
+from hyperloader.modeling.bert import TokenTagger
+from hyperloader.tags import parse_tags
+from hyperloader.types import Span
+
+
+class TokenDecoder:
+    """Tags windows with a model that has a tagging head.
+
+    Tags are read by the CoNLL rule of :mod:`hyperloader.tags`, as published systems are scored:
+    an I without its B starts a span. A span's score is the product of its tags' probabilities.
+    """
+
+    def __init__(self, model: TokenTagger, codec: TokenCodec) -> None:
+        self.model, self.codec = model, codec
+
+    def decode(
+        self, windows: Sequence[EncodedWindow], *, batch_size: int = 64
+    ) -> list[DecodedWindow]:
+        """Decode ``windows`` in their order.
+
+        Windows share a batch with those of their own length only. The published gates take a
+        mean over all positions of a row, so that padding would change what is found.
+        """
+        alike: dict[int, list[int]] = defaultdict(list)
+        for i, window in enumerate(windows):
+            alike[len(window.source)].append(i)
+        found: dict[int, DecodedWindow] = {}
+        training = self.model.training
+        self.model.eval()
+        try:
+            for places in alike.values():
+                for start in range(0, len(places), batch_size):
+                    chosen = places[start : start + batch_size]
+                    decoded = self._decode([windows[i] for i in chosen])
+                    found.update(zip(chosen, decoded, strict=True))
+        finally:
+            self.model.train(training)
+        return [found[i] for i in range(len(windows))]
+
+    @torch.no_grad()
+    def _decode(self, windows: Sequence[EncodedWindow]) -> list[DecodedWindow]:
+        batch, device = collate_tokens(windows, self.codec.pieces.pad), self.model.device
+        logits = self.model(
+            batch.input_ids.to(device),
+            batch.attention_mask.to(device),
+            first=batch.first.to(device),
+        ).logits
+        probability, number = logits.float().softmax(-1).max(-1)
+        if not probability.isfinite().all():
+            raise HyperloaderError(
+                "the model's scores are not finite numbers; its weights are damaged or its "
+                "precision is too small (use float32 or bfloat16)"
+            )
+        return [
+            DecodedWindow(self._spans(tags[: window.words], scores))
+            for window, tags, scores in zip(
+                windows, number.tolist(), probability.tolist(), strict=True
+            )
+        ]
+
+    def _spans(self, numbers: Sequence[int], scores: Sequence[float]) -> list[Span]:
+        spans = []
+        for span in parse_tags([self.codec.tags[n] for n in numbers], scheme="bio"):
+            score = 1.0
+            for p in scores[span.start : span.end]:
+                score *= p
+            spans.append(Span(span.start, span.end, span.label, score))
+        return spans
