@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bert_helpers import bert_folder
 from hyperloader.config import Recipe, load_recipe, recipe_names
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.sites import BERT
 from hyperloader.training.setup import build
 from training_helpers import corpora
 
@@ -28,10 +30,33 @@ def refused_yaml(folder: Path, content: str | bytes) -> str:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_shipped_recipe_loads_and_its_model_and_codec_fit(name: str) -> None:
+def test_every_shipped_recipe_loads_and_its_model_and_codec_fit(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
-    tiny = recipe.model_copy(update={"backbone": "scratch:tiny", "vocab_size": 400})
-    assert build(tiny, corpora()).model.config.tasks == ("dining", "home")
+    method = ModelConfig(tasks=("dining",), **recipe.model).row
+    on = {"dining": corpora()["dining"]} if method.single_task else corpora()
+    backbone = str(bert_folder(tmp_path)) if method.family is BERT else "scratch:tiny"
+    tiny = recipe.model_copy(update={"backbone": backbone, "vocab_size": 400})
+    assert build(tiny, on).model.config.tasks == tuple(on)
+
+
+def test_the_baselines_recipes_are_the_published_training() -> None:
+    def of(name: str) -> Recipe:
+        return load_recipe(f"baselines-{name}")
+
+    reference, former, decoder = load_recipe("reference"), of("hyperformer"), of("hyperdecoder")
+    batches = (reference.training.batch_size, former.training.batch_size)
+    assert batches == (128, 32)
+    assert former.training.model_copy(update={"batch_size": 128}) == reference.training
+    assert decoder.training == reference.training
+    assert (decoder.validation.every, decoder.validation.select) == (1000, "f1")
+    assert {r.data for r in (former, decoder)} == {reference.data}
+    for name in ("unipelt-t5", "unipelt-bert"):
+        training = of(name).training
+        assert (training.batch_size, training.learning_rate) == (16, 5e-4)
+    for name in recipe_names():
+        if name.startswith("baselines-"):
+            recipe = load_recipe(name)
+            assert set(recipe.model) == {"method"}, "all else is the method's own"
 
 
 def test_the_paper_recipe_is_the_papers_text() -> None:

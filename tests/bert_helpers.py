@@ -1,0 +1,59 @@
+"""A BERT in a blink: a random encoder with a WordPiece tokenizer, as a folder or in memory."""
+
+import string
+from functools import cache
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from training_helpers import corpora
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+POSITIONS = 40
+
+
+@cache
+def bert_tokenizer() -> PreTrainedTokenizerFast:
+    """Words of the sample corpora that occur often, and letters for all the others."""
+    counts: dict[str, int] = {}
+    for corpus in corpora().values():
+        for example in corpus.splits["train"]:
+            for word in example.words:
+                counts[word.lower()] = counts.get(word.lower(), 0) + 1
+    letters = string.ascii_lowercase + string.digits + string.punctuation
+    frequent = sorted(word for word, count in counts.items() if count > 2)
+    pieces = dict.fromkeys([*SPECIAL, *letters, *(f"##{c}" for c in letters), *frequent])
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.BertProcessing(
+        ("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"])
+    )
+    names = dict(zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL, strict=True))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, **{f"{name}_token": token for name, token in names.items()}
+    )
+
+
+def bert_encoder(seed: int = 0) -> BertModel:
+    """Random weights, 32 wide, two layers, 40 positions."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(bert_tokenizer()),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=POSITIONS,
+    )
+    return BertModel(config, add_pooling_layer=False)
+
+
+def bert_folder(folder: Path) -> Path:
+    """The encoder and its tokenizer as ``save_pretrained`` writes them."""
+    bert_encoder().save_pretrained(folder)
+    bert_tokenizer().save_pretrained(folder)
+    return folder
