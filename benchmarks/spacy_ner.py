@@ -1,7 +1,7 @@
 """spaCy's NER on the same sentences: one blank English model a corpus, scored as everything here.
 
 Run: python benchmarks/spacy_ner.py --data DIR --python SPACY_ENV/bin/python --out FILE.json
-[--fraction 0.1]. spaCy lives in an environment of its own (pip install 'spacy>=3.8').
+[--fraction 0.1] [--steps 2000]. spaCy lives in an environment of its own (pip install spacy).
 """
 
 import argparse
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--fraction", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--steps", type=int, default=2000, help="at most, of each corpus")
     given = parser.parse_args()
     corpora = load_corpora(given.data)
     if given.fraction < 1:
@@ -42,7 +43,7 @@ def main() -> None:
                 text = "".join(json.dumps(row) + "\n" for row in rows)
                 (folder / name / f"{file}.jsonl").write_text(text)
         script = Path(__file__).with_name("spacy_train.py")
-        subprocess.run([given.python, str(script), str(folder)], check=True)
+        subprocess.run([given.python, str(script), str(folder), str(given.steps)], check=True)
         scores, training = {}, {}
         for name, corpus in corpora.items():
             lines = (folder / name / "predicted.jsonl").read_text().splitlines()
@@ -55,6 +56,7 @@ def main() -> None:
     document = {
         "fraction": given.fraction,
         "seed": given.seed,
+        "steps": given.steps,
         "hardware": hardware(),
         "tasks": {name: score.to_json() for name, score in scores.items()},
         "average": average(scores),

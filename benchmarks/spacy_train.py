@@ -1,6 +1,6 @@
 """One blank spaCy NER model a corpus; run by benchmarks/spacy_ner.py in spaCy's own environment.
 
-Run: python spacy_train.py FOLDER: reads FOLDER/TASK/{train,valid,test}.jsonl with "words" and
+Run: python spacy_train.py FOLDER STEPS: reads FOLDER/TASK/{train,valid,test}.jsonl with "words" and
 "spans" (start, end, label), writes TASK/predicted.jsonl and TASK/training.json.
 """
 
@@ -16,17 +16,18 @@ from spacy.training import Example
 from spacy.training.batchers import minibatch_by_words
 from spacy.util import compounding, fix_random_seed
 
-# spaCy's default training configuration, but for the number of steps (there 20,000 and 1,600).
-EVERY, PATIENCE, MOST, DROPOUT = 200, 800, 2000, 0.1
+# spaCy's default training configuration, but for the patience (there 1,600) and the number of
+# steps (there 20,000).
+EVERY, PATIENCE, DROPOUT = 200, 800, 0.1
 VALIDATION = 500  # sentences at most
 
 
 def main() -> None:
     for folder in sorted(path for path in Path(sys.argv[1]).iterdir() if path.is_dir()):
-        train(folder)
+        train(folder, int(sys.argv[2]))
 
 
-def train(folder: Path) -> None:
+def train(folder: Path, most: int) -> None:
     fix_random_seed(42)
     random.seed(42)
     nlp = spacy.blank("en")
@@ -38,7 +39,7 @@ def train(folder: Path) -> None:
     best, best_step, step, weights = -1.0, 0, 0, b""
     history = []
     started = time.monotonic()
-    while step < MOST and step - best_step < PATIENCE:
+    while step < most and step - best_step < PATIENCE:
         random.shuffle(parts["train"])
         for batch in minibatch_by_words(parts["train"], size=sizes, tolerance=0.2):
             nlp.update(batch, sgd=optimizer, drop=DROPOUT)
@@ -49,7 +50,7 @@ def train(folder: Path) -> None:
                 print(folder.name, step, f"{f1:.4f}", flush=True)
                 if f1 > best:
                     best, best_step, weights = f1, step, nlp.to_bytes()
-            if step >= MOST or step - best_step >= PATIENCE:
+            if step >= most or step - best_step >= PATIENCE:
                 break
     seconds = time.monotonic() - started
     nlp.from_bytes(weights)

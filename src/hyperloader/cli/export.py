@@ -17,7 +17,7 @@ class Precision(StrEnum):
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A training run or a checkpoint.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; not there yet.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write.")],
     precision: Annotated[
         Precision, typer.Option(help="bf16 takes half the space and rounds the parameters.")
     ] = Precision.FLOAT32,

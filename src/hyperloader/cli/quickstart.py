@@ -74,7 +74,7 @@ def quickstart(
     counts = trainer.model.parameter_counts()
     console.print(f"[bold]1. Three tasks[/bold] (training sentences): {sizes}")
     console.print(
-        f"[bold]2. One model[/bold]: HyperLoader on the builtin T5, frozen but for its layer norms; "
+        "[bold]2. One model[/bold]: HyperLoader on the builtin T5, frozen but for its layer norms; "
         f"{counts['trainable']:,} of {counts['total']:,} parameters are trained."
     )
     started = time.monotonic()

@@ -14,7 +14,7 @@ def tasks(
     run: Annotated[
         Path, typer.Argument(metavar="[RUN]", help="A training run or a checkpoint.")
     ] = Path("builtin"),
-    as_json: Annotated[bool, typer.Option("--json", help="Tasks and their labels as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Tasks and labels as JSON.")] = False,
 ) -> None:
     """List the tasks of a tagger with their labels; of the builtin one also an example each.
 
@@ -32,7 +32,7 @@ def tasks(
         typer.echo(json.dumps({task: tagger.labels(task) for task in tagger.tasks}, indent=1))
         return
     sentences = examples() if str(run) == BUILTIN else {}
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     for task in tagger.tasks:
         labels = tagger.labels(task)
         console.print(f"[bold]{task}[/bold] ({len(labels)} labels): {', '.join(labels)}")
