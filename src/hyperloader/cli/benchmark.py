@@ -21,7 +21,10 @@ _RATIOS = ("generate / decoder", "generate / decoder warm", "decoder / pass", "d
 
 @app.callback()
 def benchmark() -> None:
-    """Measure this installation on this machine."""
+    """Measure this installation on this machine.
+
+    Example: hyperloader benchmark decode --shape mini
+    """
 
 
 @app.command()

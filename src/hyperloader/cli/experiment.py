@@ -19,7 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help=(
         "Compare systems over shares of the data and seeds. Experiments that come with the "
-        "package: claim, table3, table4, figure2, ablations."
+        "package: claim, table3, table4, figure2, ablations.\n\n"
+        "Example: hyperloader experiment run claim --data my_corpora --out results/claim"
     ),
 )
 

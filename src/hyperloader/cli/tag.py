@@ -69,9 +69,11 @@ def tag(
 def _run_and_texts(given: list[str]) -> tuple[str, list[str]]:
     """The run comes first and is one word; a first sentence of one word must not be a folder."""
     first = given[0] if given else ""
-    if first == BUILTIN or Path(first).is_dir():
-        return (first, given[1:]) if first else (BUILTIN, [])
-    if os.sep in first and not any(letter.isspace() for letter in first):
+    path = Path(first)
+    looks_like_one = os.sep in first and not any(letter.isspace() for letter in first)
+    if first == BUILTIN or (first and path.is_dir()) or (looks_like_one and path.exists()):
+        return first, given[1:]
+    if looks_like_one:
         raise ConfigError(f"there is no run {first}; leave it away to use the builtin tagger")
     return BUILTIN, given
 
