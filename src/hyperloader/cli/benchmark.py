@@ -14,17 +14,18 @@ from hyperloader.errors import ConfigError, HyperloaderError
 if TYPE_CHECKING:
     from hyperloader.decoding.benchmark import BenchmarkResult
 
-app = typer.Typer(no_args_is_help=True, help="Measure this installation on this machine.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure this installation on this machine.\n\n"
+    "Example: hyperloader benchmark decode --shape mini",
+)
 
 _RATIOS = ("generate / decoder", "generate / decoder warm", "decoder / pass", "decoder warm / pass")
 
 
 @app.callback()
 def benchmark() -> None:
-    """Measure this installation on this machine.
-
-    Example: hyperloader benchmark decode --shape mini
-    """
+    """Options of all benchmarks."""
 
 
 @app.command()
