@@ -75,7 +75,7 @@ class Recipe(Section):
     seed: int = 42
     backbone: str = Field(
         "google-t5/t5-base",
-        description="a Hub name, a folder, or scratch:tiny, scratch:mini, scratch:small",
+        description="builtin, a Hub name, a folder, minilm, or scratch:tiny, :mini, :small",
     )
     vocab_size: int = Field(8000, gt=300, description="of the tokenizer of a scratch backbone")
     dropout: float | None = Field(None, ge=0, lt=1, description="default: the backbone's own")
