@@ -70,6 +70,15 @@ class AttachedModel(nn.Module):
         (:func:`hyperloader.modeling.active.current`) have one set a row, whatever its task."""
         return self.source.reads_encoder
 
+    @property
+    def by_token(self) -> bool:
+        """Whether the attached modules treat every token by itself.
+
+        Then several sentences may share a row of a batch. Weights that depend on the input and
+        gates do not: they look at the mean over a row.
+        """
+        return not self.reads_input and not any(group.gated for group in self.method.groups)
+
     def task_ids(self, tasks: Tasks) -> Tensor:
         """Task ids as a tensor (1,) for one task, (batch,) for one a row.
 

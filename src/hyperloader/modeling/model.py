@@ -71,18 +71,33 @@ class TaggingModel(AttachedModel):
         return small if abs(ratio - small) < abs(ratio - 1.0) else 1.0
 
     def decoder_states(
-        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, *, task_ids: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor | None = None,
+        *,
+        task_ids: Tensor,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        cross_attention_mask: Tensor | None = None,
     ) -> Tensor:
         """The decoder's output before the vocabulary product, (batch, target length, d).
 
-        Arguments as for :meth:`forward`; the decoder is fed the shifted ``labels``.
+        Arguments as for :meth:`forward`; the decoder is fed ``decoder_input_ids``, or the shifted
+        ``labels``. Masks may be (batch, 1, queries, keys), added to attention; the
+        ``cross_attention_mask`` is the ``attention_mask`` by default.
         """
+        if decoder_input_ids is None:
+            decoder_input_ids = self.backbone.prepare_decoder_input_ids_from_labels(labels)
+        if cross_attention_mask is None:
+            cross_attention_mask = attention_mask
         with active.use(self.weights(task_ids)):
             encoded = self.backbone.encoder(input_ids=input_ids, attention_mask=attention_mask)
             return self.backbone.decoder(
-                input_ids=self.backbone.prepare_decoder_input_ids_from_labels(labels),
+                input_ids=decoder_input_ids,
+                attention_mask=decoder_attention_mask,
                 encoder_hidden_states=encoded.last_hidden_state,
-                encoder_attention_mask=attention_mask,
+                encoder_attention_mask=cross_attention_mask,
                 use_cache=False,
             ).last_hidden_state
 

@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from hyperloader.codec.codec import Codec
-from hyperloader.codec.collate import collate
 from hyperloader.codec.decisions import find_decisions
 from hyperloader.codec.grammar import Grammar
 from hyperloader.codec.sentt import SentTCodec
@@ -17,6 +17,7 @@ from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.bert import TokenTagger
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.training.losses import decision_loss, token_loss
+from hyperloader.training.packing import pack
 
 
 class WindowLoss(nn.Module, ABC):
@@ -42,22 +43,35 @@ class Objective(WindowLoss):
 
     def forward(self, windows: Sequence[EncodedWindow], smoothing: float = 0.0) -> Tensor:
         """See :class:`WindowLoss`."""
-        batch = collate(windows, self.codec.pieces.pad)
-        device = self.model.device
-        assert batch.labels is not None
-        labels = batch.labels.to(device)
-        inputs = {
-            "input_ids": batch.input_ids.to(device),
-            "attention_mask": batch.attention_mask.to(device),
-            "task_ids": self.model.task_ids(batch.tasks),
-            "labels": labels,
-        }
+        backbone, device = self.model.backbone, self.model.device
+        batch = pack(
+            windows,
+            pad=self.codec.pieces.pad,
+            start=backbone.config.decoder_start_token_id,
+            together=self.model.by_token,
+        )
+        states = self.model.decoder_states(
+            batch.input_ids.to(device),
+            batch.source_mask.to(device),
+            task_ids=self.model.task_ids(batch.tasks),
+            decoder_input_ids=batch.decoder_input_ids.to(device),
+            decoder_attention_mask=None
+            if batch.target_mask is None
+            else batch.target_mask.to(device),
+            cross_attention_mask=batch.cross_mask.to(device),
+        )
         if self.kind == "full":
-            return token_loss(self.model(**inputs).logits, labels, smoothing)
-        decisions = find_decisions(windows, self.codec, self.grammar)
-        states = self.model.decoder_states(**inputs)
-        output = self.model.backbone.lm_head.weight
-        return decision_loss(states, decisions, self.grammar, output, self.scale, smoothing)
+            logits = backbone.lm_head(states * self.scale)
+            return token_loss(logits, batch.labels.to(device), smoothing)
+        found = find_decisions(windows, self.codec, self.grammar)
+        decisions = replace(
+            found,
+            row=batch.row[found.row],
+            position=batch.offset[found.row] + found.position,
+        )
+        return decision_loss(
+            states, decisions, self.grammar, backbone.lm_head.weight, self.scale, smoothing
+        )
 
     def count(self, windows: Sequence[EncodedWindow]) -> int:
         """Target tokens, or decisions."""
