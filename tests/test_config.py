@@ -120,6 +120,8 @@ def test_an_unknown_recipe_names_the_known_ones() -> None:
         ("training=3", "training: "),
         ("training.schedule=cosine", "training.schedule: "),
         ("data.fraction=1.5", "data.fraction: "),
+        ("data.curriculum=hard", "data.curriculum: Input should be 'none', 'length' or 'loss'"),
+        ("data.curriculum_start=0", "data.curriculum_start: "),
         ("dropout=1", "dropout: "),
         ("seed", "--set takes key=value, not 'seed'"),
         ("seed.low=3", "seed"),

@@ -46,6 +46,10 @@ CHANGES: dict[str, Any] = {
 MODES: dict[str, dict[str, Any]] = {
     "per_task": CHANGES,
     "mixed": {**CHANGES, "data": {"batches": "mixed", "draw": "replacement"}},
+    # Begins in the first step, and ends within the run.
+    "length": {**CHANGES, "data": {"curriculum": "length", "curriculum_steps": 6}},
+    # Measured after the warm-up, at step 3, and not yet everything at the end.
+    "loss": {**CHANGES, "data": {"curriculum": "loss", "curriculum_steps": 9}},
 }
 
 
@@ -114,16 +118,17 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(
     assert_same_run(out, whole(mode))
 
 
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "mixed"])
 def test_a_run_killed_again_and_again_ends_the_same(
-    tmp_path: Path, whole: Callable[[str], Path]
+    tmp_path: Path, whole: Callable[[str], Path], mode: str
 ) -> None:
     out = tmp_path / "run"
     for moment in AGAIN:
-        child = in_process(train_until, out, "per_task", Moment(moment))
+        child = in_process(train_until, out, mode, Moment(moment))
         child.join()
         assert child.exitcode == -signal.SIGKILL
     go_on(out)
-    assert_same_run(out, whole("per_task"))
+    assert_same_run(out, whole(mode))
 
 
 def stop(trainer: Trainer) -> None:

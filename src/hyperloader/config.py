@@ -32,6 +32,18 @@ class DataSection(Section):
     draw: Literal["epochs", "replacement"] = Field(
         "epochs", description="every sentence once before any twice, or with replacement"
     )
+    curriculum: Literal["none", "length", "loss"] = Field(
+        "none", description="easy tasks and sentences first: by words, or by the model's own loss"
+    )
+    curriculum_start: float = Field(
+        0.1, gt=0, le=1, description="easiest share of tasks and sentences that it begins with"
+    )
+    curriculum_steps: int | None = Field(
+        None, gt=0, description="steps until everything may be drawn; default: half of all"
+    )
+    curriculum_after: int | None = Field(
+        None, ge=0, description="step after which it begins; default: 0, for loss the warm-up"
+    )
 
 
 class TrainingSection(Section):

@@ -19,13 +19,14 @@ from hyperloader.config import Recipe
 from hyperloader.errors import ConfigError, TrainingError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_parameters, read_tensors
+from hyperloader.training.curriculum import Curriculum, Order, Pacing, shared_loss_order
 from hyperloader.training.interrupt import Interrupt, Stopped
 from hyperloader.training.objective import build_objective
 from hyperloader.training.optim import build_optimizer, rate_factor, set_rate
 from hyperloader.training.processes import any_process, autocast
 from hyperloader.training.progress import Listener, TrainingProgress
 from hyperloader.training.run import RunFolder
-from hyperloader.training.sampler import TaskSampler
+from hyperloader.training.sampler import build_sampler
 
 Windows = Mapping[str, Sequence[EncodedWindow]]
 Evaluate = Callable[[AttachedModel], dict[str, float]]
@@ -40,6 +41,8 @@ class Progression:
     best_step: int | None = None
     best_value: float | None = None
     data: str = ""
+    # By the model's own loss, from when that has been measured on.
+    order: Order = field(default_factory=dict)
 
 
 class Trainer:
@@ -91,14 +94,7 @@ class Trainer:
         self.objective = build_objective(model, codec, config)
         # DistributedDataParallel wraps forward only, so the loss is computed inside of it.
         self.step_module = self.accelerator.prepare(self.objective)
-        self.sampler = TaskSampler(
-            {task: len(windows) for task, windows in train.items()},
-            batch_size=config.batch_size,
-            temperature=recipe.data.temperature,
-            mixed=recipe.data.batches == "mixed",
-            replacement=recipe.data.draw == "replacement",
-            seed=recipe.seed,
-        )
+        self.sampler = build_sampler(recipe, train)
         self.progression = Progression(
             drawn=self.sampler.state(), data=_fingerprint(train, validation)
         )
@@ -121,6 +117,8 @@ class Trainer:
                 )
             self.progression = Progression(**state)
             self.sampler.restore(self.progression.drawn)
+            if self.progression.order:
+                self._begin_curriculum()
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             self.run.cut_log(self.progression.step)
@@ -174,6 +172,8 @@ class Trainer:
 
     def _step(self, step: int) -> tuple[float, float, list[str]]:
         config = self.recipe.training
+        if self.recipe.data.curriculum == "loss" and not self.progression.order:
+            self._measure_curriculum(step)
         draws = self.sampler.step(step)
         batch = [self.train_windows[task][index] for task, index in draws]
         tasks = list(dict.fromkeys(task for task, _ in draws))
@@ -206,6 +206,17 @@ class Trainer:
             raise self._not_finite(what, step, tasks)
         self.optimizer.step()
         return value, norm, tasks
+
+    def _measure_curriculum(self, step: int) -> None:
+        if step > Pacing.of(self.recipe).after:
+            self.progression.order = shared_loss_order(
+                self.objective, self.train_windows, self.recipe, self.accelerator
+            )
+            self.console.print(f"from the easiest task on: {', '.join(self.progression.order)}")
+            self._begin_curriculum()
+
+    def _begin_curriculum(self) -> None:
+        self.sampler.curriculum = Curriculum(self.progression.order, Pacing.of(self.recipe))
 
     def _validate(self, progress: TrainingProgress) -> None:
         state, select = self.progression, self.recipe.validation.select

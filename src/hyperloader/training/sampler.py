@@ -1,12 +1,16 @@
-"""Which sentences make up a step: a pure function of the seed, the step and a few counters.
+"""Which sentences make up a step: a pure function of the seed, the step and a few counters, and of
+the curriculum where there is one.
 
 Nothing random is carried from step to step, so a resumed run draws the same batches.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
+
+from hyperloader.config import Recipe
+from hyperloader.training.curriculum import Curriculum, Pacing, Windows, length_order
 
 Draw = tuple[str, int]
 
@@ -21,6 +25,10 @@ class TaskSampler:
         mixed: each row draws its own task; else the batch shares one.
         replacement: draw sentences with replacement; else a task's sentences all come once, in
             a new order each epoch, before any comes again.
+
+    While ``curriculum`` is set and leaves something out, tasks in the pool are drawn with the same
+    weights as ever, by their whole size, and sentences evenly from the pool with replacement (as
+    Platanios et al. do); they do not count as drawn.
     """
 
     def __init__(
@@ -41,22 +49,32 @@ class TaskSampler:
             replacement,
             seed,
         )
-        counts = np.array([sizes[task] for task in self.tasks], dtype=float)
-        # As shares of the largest, so that no temperature overflows.
-        weights = (counts / counts.max()) ** (1 / temperature)
-        self.probabilities = weights / weights.sum()
+        self.temperature = temperature
+        self.probabilities = self._weigh(self.tasks)
         self.drawn = dict.fromkeys(self.tasks, 0)
+        self.curriculum: Curriculum | None = None
         self._orders: dict[str, tuple[int, np.ndarray]] = {}
 
     def step(self, number: int) -> list[Draw]:
         """The batch of step ``number`` as (task, index) pairs. Call it for 1, 2, 3, … in order."""
         random = np.random.default_rng([self.seed, number])
         rows = self.batch_size if self.mixed else 1
-        chosen = random.choice(len(self.tasks), size=rows, p=self.probabilities)
+        pool = self.curriculum.pool(number) if self.curriculum else None
+        shares = self.probabilities if pool is None else self._weigh(pool)
+        chosen = random.choice(len(self.tasks), size=rows, p=shares)
         tasks = [self.tasks[i] for i in chosen] * (self.batch_size // rows)
+        if pool is not None:
+            return [(task, int(random.choice(pool[task]))) for task in tasks]
         if self.replacement:
             return [(task, int(random.integers(self.sizes[task]))) for task in tasks]
         return [(task, self._next(task)) for task in tasks]
+
+    def _weigh(self, tasks: Collection[str]) -> np.ndarray:
+        """The probability of each task, 0 of those that are not among ``tasks``."""
+        counts = np.array([self.sizes[t] if t in tasks else 0 for t in self.tasks], dtype=float)
+        # As shares of the largest, so that no temperature overflows.
+        weights = (counts / counts.max()) ** (1 / self.temperature)
+        return weights / weights.sum()
 
     def _next(self, task: str) -> int:
         epoch, place = divmod(self.drawn[task], self.sizes[task])
@@ -73,3 +91,26 @@ class TaskSampler:
     def restore(self, state: Mapping[str, int]) -> None:
         """Go on from :meth:`state`."""
         self.drawn = {task: int(state[task]) for task in self.tasks}
+
+
+def build_sampler(recipe: Recipe, windows: Windows) -> TaskSampler:
+    """The recipe's sampler over the training windows of each task.
+
+    A curriculum by the model's own loss is not yet in it: that is measured while training.
+
+    Raises:
+        ConfigError: the recipe's curriculum would begin after the last step.
+    """
+    sampler = TaskSampler(
+        {task: len(mine) for task, mine in windows.items()},
+        batch_size=recipe.training.batch_size,
+        temperature=recipe.data.temperature,
+        mixed=recipe.data.batches == "mixed",
+        replacement=recipe.data.draw == "replacement",
+        seed=recipe.seed,
+    )
+    if recipe.data.curriculum != "none":
+        pacing = Pacing.of(recipe)
+        if recipe.data.curriculum == "length":
+            sampler.curriculum = Curriculum(length_order(windows, recipe.seed), pacing)
+    return sampler

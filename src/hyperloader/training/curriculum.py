@@ -1,0 +1,130 @@
+"""Easy tasks and easy sentences first: the part of the data that a step may draw from.
+
+The share that may be drawn grows as the square root of the steps (Platanios et al. 2019,
+https://aclanthology.org/N19-1119). Tasks and sentences follow one rule: the easiest share of the
+tasks, and of each of them the easiest share of its sentences.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from hyperloader.codec.windows import EncodedWindow
+from hyperloader.config import Recipe
+from hyperloader.errors import ConfigError
+from hyperloader.training.objective import WindowLoss
+from hyperloader.training.processes import autocast
+
+Windows = Mapping[str, Sequence[EncodedWindow]]
+Order = dict[str, list[int]]
+"""The tasks, easiest first, each with the indices of its windows, easiest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """How fast the pool grows: from the share ``start`` after step ``after`` to all, in ``steps``
+    steps."""
+
+    start: float
+    steps: int
+    after: int = 0
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Self:
+        """The recipe's pacing. What it leaves open is half of all steps, after the warm-up where
+        the model's own loss is the measure.
+
+        Raises:
+            ConfigError: it would begin after the last step.
+        """
+        data, training = recipe.data, recipe.training
+        after = data.curriculum_after
+        if after is None:
+            after = training.warmup_steps if data.curriculum == "loss" else 0
+        if after >= training.steps:
+            raise ConfigError(
+                f"the curriculum would begin after step {after} of {training.steps}; set "
+                "data.curriculum_after to less"
+            )
+        return cls(data.curriculum_start, data.curriculum_steps or -(-training.steps // 2), after)
+
+    def share(self, step: int) -> float:
+        """The share of the data that ``step`` (from 1) may draw from, in (0, 1]."""
+        done = step - 1 - self.after
+        if not 0 <= done < self.steps:
+            return 1.0  # before the curriculum begins, or after its end
+        return math.sqrt(done / self.steps * (1 - self.start**2) + self.start**2)
+
+
+class Curriculum:
+    """What each step may draw: a function of the step and of an order that does not change."""
+
+    def __init__(self, order: Order, pacing: Pacing) -> None:
+        self.pacing = pacing
+        self.order = {task: np.array(indices) for task, indices in order.items()}
+
+    def pool(self, step: int) -> dict[str, np.ndarray] | None:
+        """The indices that ``step`` may draw of each task in the pool; None: all of every task.
+
+        Shares are rounded up, so there is always a task, and of a task always a sentence.
+        """
+        share = self.pacing.share(step)
+        if share >= 1:
+            return None
+        tasks = list(self.order)[: _count(share, len(self.order))]
+        return {task: self.order[task][: _count(share, len(self.order[task]))] for task in tasks}
+
+
+def length_order(windows: Windows, seed: int) -> Order:
+    """Short sentences first (each window by its number of words), tasks by their mean."""
+    return _easiest_first(windows, lambda window: window.words, seed)
+
+
+@torch.no_grad()
+def loss_order(objective: WindowLoss, windows: Windows, seed: int) -> Order:
+    """Sentences that the model finds easy first: by their loss a term, tasks by their mean."""
+    objective.eval()
+
+    def loss(window: EncodedWindow) -> float:
+        return float(objective([window])) / objective.count([window])
+
+    return _easiest_first(windows, loss, seed)
+
+
+def shared_loss_order(
+    objective: WindowLoss, windows: Windows, recipe: Recipe, accelerator: Accelerator
+) -> Order:
+    """:func:`loss_order` as the main process finds it, in all processes.
+
+    One decides for all: processes that order equals differently would train on different batches.
+    """
+    found: list[Order] = [{}]
+    if accelerator.is_main_process:
+        with autocast(accelerator, recipe.training.precision):
+            found = [loss_order(objective, windows, recipe.seed)]
+    broadcast_object_list(found)
+    return found[0]
+
+
+def _easiest_first(
+    windows: Windows, difficulty: Callable[[EncodedWindow], float], seed: int
+) -> Order:
+    """Equals stand in an order drawn by ``seed``: that of a file may mean something."""
+    means, order = {}, {}
+    for task, mine in windows.items():
+        measured = np.array([difficulty(window) for window in mine])
+        ties = np.random.default_rng([seed, zlib.crc32(task.encode())]).random(len(mine))
+        means[task] = measured.mean()
+        order[task] = np.lexsort((ties, measured)).tolist()
+    return {task: order[task] for task in sorted(order, key=means.__getitem__)}
+
+
+def _count(share: float, size: int) -> int:
+    return min(size, math.ceil(share * size))
