@@ -7,13 +7,15 @@ import yaml
 
 from training_helpers import Outcome, cli, write_data
 
-# A model this small writes few spans after so few steps; what counts here is how it is run.
+# A model this small writes few spans after so few steps, some thanks to a high rate and no dropout;
+# what counts here is how it is run.
 TINY: dict[str, Any] = {
     "recipe": "scratch",
     "set": {
         "backbone": "scratch:tiny",
         "vocab_size": 400,
-        "training": {"steps": 4, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 0},
+        "dropout": 0.0,
+        "training": {"steps": 4, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 0},
         "validation.every": 2,
     },
     "systems": {

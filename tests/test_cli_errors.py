@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 
+from hyperloader.checkpoint import checkpoint_folder
 from hyperloader.training import run as run_module
 from training_helpers import cli, log, refused, settings, write_data
 
@@ -29,10 +30,6 @@ def run(data: Path) -> Path:
 def broken(run: Path, tmp_path: Path) -> Path:
     """A copy of the run, to be broken."""
     return Path(shutil.copytree(run, tmp_path / "run"))
-
-
-def newest_file(run: Path, name: str) -> Path:
-    return sorted((run / "checkpoints").iterdir())[-1] / name
 
 
 def train(data: Path, *arguments: object) -> str:
@@ -92,7 +89,7 @@ def test_labels_that_collide(tmp_path: Path) -> None:
 
 
 def test_checkpoints_that_cannot_be_used(broken: Path, tmp_path: Path) -> None:
-    weights = newest_file(broken, "model.safetensors")
+    weights = checkpoint_folder(broken) / "model.safetensors"
     whole = weights.read_bytes()
     for command in (("evaluate", broken), ("tag", broken, "--task", "home", "text")):
         weights.write_bytes(whole[:-1])

@@ -137,11 +137,11 @@ def test_the_table_names_every_task_and_the_average(run: Path) -> None:
     assert done.code == 0, done.err
     lines = [line.split() for line in done.out.splitlines()]
     rows = {line[0]: line[1:] for line in lines if line}
-    assert rows["task"] == ["sentences", "spans", "P", "R", "F1", "strict", "F1"]
+    assert rows["task"] == ["sentences", "spans", "P", "R", "F1", "strict", "F1", "ECE"]
     for name, corpus in corpora().items():
         test = corpus.splits["test"]
         assert rows[name][:2] == [str(len(test)), str(sum(len(e.spans) for e in test))]
-    assert len(rows["average"]) == 4
+    assert len(rows["average"]) == 5
 
 
 def test_json_is_all_that_is_printed_and_agrees_with_the_file(run: Path, tmp_path: Path) -> None:

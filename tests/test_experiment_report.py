@@ -6,6 +6,7 @@ import statistics
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -31,6 +32,8 @@ SEEDS = (1, 2, 3)
 LEFT_OUT = ("hyperlora", 0.1, 3, "")
 FAILED = ("hyperlora", 1.0, 2, "")
 # How many of the sentences of (atis, snips) each system gets right, by seed.
+SECONDS = {"hyperloader": 60.0, "hyperlora": 30.0, "unipelt-t5": 30.0}
+RISE = {"hyperloader": 0.05, "hyperlora": 0.0001, "unipelt-t5": 0.02}
 RIGHT = {
     "hyperloader": [(54, 50), (55, 51), (56, 52)],
     "hyperlora": [(20, 49), (21, 50), (22, 51)],
@@ -89,10 +92,12 @@ def _write(folder: Path, key: tuple[str, float, int, str]) -> None:
         sentences_seen=320,
         trainable=trainable,
         total=20_000,
-        training_seconds=30.0,
+        training_seconds=SECONDS[system],
         scoring_seconds=1.0,
         wall_seconds=40.0,
-        validation=[],
+        validation=[
+            {"step": step, "loss": 1.0, "f1": RISE[system] * step} for step in (2, 4, 6, 8, 10)
+        ],
     )
     failed = key == FAILED
     write_spans(folder / PREDICTIONS, spans)
@@ -118,7 +123,10 @@ def report(results: Path) -> Path:
     """The folder of the report."""
     done = cli("experiment", "report", results, "--out", results.parent / "report")
     assert done.code == 0, done
-    assert len(done.out.splitlines()) == 4
+    assert [Path(line).name for line in done.out.splitlines()] == [
+        *("report.md", "report.tex", "report.csv", "figure.png", "figure.svg"),
+        *("sizes.png", "sizes.svg", "curves.png", "curves.svg"),
+    ]
     return results.parent / "report"
 
 
@@ -150,7 +158,7 @@ def test_what_it_cost(report: Path) -> None:
     assert rows(text, "Trained parameters of a model")[0] == ["5,000", "5,000", "1,000"]
     assert rows(text, "Trained parameters of all models")[0] == ["5,000", "5,000", "2,000"]
     assert rows(text, "% of its parameters")[0] == ["25.00", "25.00", "5.00"]
-    assert rows(text, "Training seconds")[0] == ["30", "30", "60"]
+    assert rows(text, "Training seconds")[0] == ["60", "30", "60"]
 
 
 def test_what_is_missing_is_said(report: Path) -> None:
@@ -193,13 +201,40 @@ def test_the_differences_to_the_first_system(report: Path) -> None:
 
 def test_latex_and_figure(report: Path) -> None:
     text = (report / "report.tex").read_text()
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2 * 3 + 1
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2 * 4 + 1
     assert r"\textbf{0.9167 $\pm$ 0.0167}" in text
     assert r"hyperlora" in text
     assert "±" not in text
-    png = (report / "figure.png").read_bytes()
-    assert png.startswith(b"\x89PNG")
-    assert len(png) > 5000
+
+
+def test_every_picture_is_there_twice_and_shown(report: Path) -> None:
+    text = (report / "report.md").read_text()
+    for name in ("figure", "sizes", "curves"):
+        png = (report / f"{name}.png").read_bytes()
+        assert png.startswith(b"\x89PNG")
+        assert len(png) > 5000
+        assert ElementTree.parse(report / f"{name}.svg").getroot().tag.endswith("svg")
+        assert f"]({name}.png)" in text
+
+
+def test_validation_f1_at_equal_examples_and_at_equal_time(report: Path) -> None:
+    # hyperlora is the fastest with 30 s; hyperloader has then made half of its ten steps and was
+    # validated at the fourth. The two models of unipelt-t5 took 60 s and 20 steps together.
+    text = (report / "report.md").read_text()
+    assert "within 30 s" in text
+    ours = next(row for row in rows(text, "hyperloader") if len(row) == 5)
+    assert ours == ["0.5000 ± 0.0000", "10", "60", "0.2000 ± 0.0000", "4"]
+    fastest = next(row for row in rows(text, "hyperlora") if len(row) == 5)
+    assert fastest == ["0.0010 ± 0.0000", "10", "30", "0.0010 ± 0.0000", "10"]
+    apart = next(row for row in rows(text, "unipelt-t5 ♣") if len(row) == 5)
+    assert apart == ["0.2000 ± 0.0000", "20", "60", "0.0800 ± 0.0000", "8"]
+
+
+def test_who_is_still_learning_is_said(report: Path) -> None:
+    text = (report / "report.md").read_text()
+    assert "- hyperloader: still rising: +0.125 over the last quarter\n" in text
+    assert "- hyperlora: flat: +0.000 over the last quarter\n" in text
+    assert "- unipelt-t5 ♣: still rising: +0.050 over the last quarter\n" in text
 
 
 def test_special_signs() -> None:
@@ -234,6 +269,16 @@ def test_folders_that_cannot_be_reported(results: Path, tmp_path: Path) -> None:
     predictions = broken / "runs" / "hyperloader-0.1-1" / PREDICTIONS
     predictions.write_bytes(predictions.read_bytes()[:20])
     assert "cannot be read" in refused("experiment", "report", broken)
+
+
+def test_without_gold_spans_nothing_is_called_significant(results: Path, tmp_path: Path) -> None:
+    bare = shutil.copytree(results, tmp_path / "bare")
+    (bare / GOLD).unlink()
+    assert cli("experiment", "report", bare).code == 0
+    text = (bare / "report" / "report.md").read_text()
+    assert "No significance is tested" in text
+    assert "**" not in text
+    assert rows(text, "hyperlora")[0] == ["missing"] * 3
 
 
 def test_seeds_that_only_one_has_are_not_compared(results: Path) -> None:

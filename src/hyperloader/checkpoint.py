@@ -1,6 +1,8 @@
 """A checkpoint that can tag: the model with its label sets and its tokenizer, in one folder."""
 
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,21 +17,24 @@ from hyperloader.codec.token_tags import TokenCodec
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.bert import TokenTagger
+from hyperloader.modeling.calibration import Calibration
 from hyperloader.modeling.pretrained import load_model, write_model
-from hyperloader.store import atomic_folder, read_json
+from hyperloader.store import MANIFEST, atomic_folder, check_folder, read_json
 
 CODEC = "codec.json"
 TOKENIZER = "tokenizer"
+CALIBRATION = "calibration.json"
 CHECKPOINTS = "checkpoints"
 TRAINER = "trainer.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A model and the codec that speaks its language."""
+    """A model, the codec that speaks its language, and what makes its scores probabilities."""
 
     model: AttachedModel
     codec: Codec
+    calibration: Calibration | None = None
 
 
 def write_checkpoint(
@@ -43,11 +48,36 @@ def write_checkpoint(
 
 
 def save_checkpoint(
-    folder: Path, model: AttachedModel, codec: Codec, dtype: torch.dtype = torch.float32
+    folder: Path,
+    model: AttachedModel,
+    codec: Codec,
+    dtype: torch.dtype = torch.float32,
+    calibration: Calibration | None = None,
 ) -> None:
     """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``."""
     with atomic_folder(folder) as temporary:
         write_checkpoint(temporary, model, codec, dtype)
+        if calibration is not None:
+            _write_calibration(temporary, calibration)
+
+
+def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
+    """Put ``calibration`` into the checkpoint ``folder``, in place of an older one, atomically.
+
+    Raises:
+        CheckpointError: the folder is no checkpoint or damaged, or cannot be written.
+    """
+    folder = folder.resolve()
+    check_folder(folder)
+    with atomic_folder(folder) as temporary:
+        shutil.copytree(
+            folder,
+            temporary,
+            ignore=lambda parent, names: {MANIFEST, CALIBRATION} if parent == str(folder) else (),
+            copy_function=_link,
+            dirs_exist_ok=True,
+        )
+        _write_calibration(temporary, calibration)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -56,8 +86,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: nothing there, incomplete, damaged or a pickle.
     """
-    path = run_path(path)
-    folder = best_checkpoint(path) if is_run(path) else path
+    folder = checkpoint_folder(path)
     model = load_model(folder)
     about = read_json(folder / CODEC)
     try:
@@ -65,7 +94,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
         codec = _codec(model, _tokenizer(folder / TOKENIZER), about["labels"], config)
     except (ValidationError, KeyError, ConfigError) as error:
         raise CheckpointError(f"{folder / CODEC} is not usable: {error}") from error
-    return Checkpoint(model, codec)
+    return Checkpoint(model, codec, _read_calibration(folder / CALIBRATION))
+
+
+def checkpoint_folder(path: Path) -> Path:
+    """Where the checkpoint lies that :func:`load_checkpoint` loads for ``path``."""
+    path = run_path(path)
+    return best_checkpoint(path) if is_run(path) else path
 
 
 def is_run(path: Path) -> bool:
@@ -96,6 +131,31 @@ def best_checkpoint(run: Path) -> Path:
 def step_name(step: int) -> str:
     """The folder name of the checkpoint after ``step`` steps."""
     return f"step-{step:08d}"
+
+
+def _read_calibration(path: Path) -> Calibration | None:
+    if not path.exists():
+        return None
+    try:
+        return Calibration(**read_json(path))
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise CheckpointError(
+            f"{path} is not usable ({place}: {error.errors()[0]['msg']}); remove it and calibrate "
+            "anew: hyperloader calibrate"
+        ) from error
+
+
+def _write_calibration(folder: Path, calibration: Calibration) -> None:
+    (folder / CALIBRATION).write_text(json.dumps(calibration.model_dump(mode="json"), indent=1))
+
+
+def _link(source: str, target: str) -> None:
+    """The same file under another name, or a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _codec(

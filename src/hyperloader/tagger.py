@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import overload
 
@@ -12,9 +13,10 @@ from hyperloader.checkpoint import load_checkpoint, save_checkpoint
 from hyperloader.codec.codec import Codec
 from hyperloader.codec.collate import encode_words
 from hyperloader.decoding.build import build_decoder
-from hyperloader.decoding.engine import tag_words
+from hyperloader.decoding.engine import DecodedWindow, decode_sentences
 from hyperloader.errors import HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.calibration import Calibration
 from hyperloader.types import TaggedSpan, TaggedText
 
 _WORD = re.compile(r"\S+")
@@ -23,15 +25,21 @@ _WORD = re.compile(r"\S+")
 class Tagger:
     """One model for all its tagging tasks.
 
+    Args:
+        calibration: makes scores probabilities that can be taken at their word; without it they
+            are what the model says.
+
     Example:
         >>> tagger = Tagger.from_pretrained()
         >>> tagger.tag("a table at that thai place downtown", task="restaurant").spans[0].text
         'thai'
     """
 
-    def __init__(self, model: AttachedModel, codec: Codec) -> None:
-        self.model, self.codec = model.eval(), codec
-        self._decoder = build_decoder(model, codec)
+    def __init__(
+        self, model: AttachedModel, codec: Codec, calibration: Calibration | None = None
+    ) -> None:
+        self.model, self.codec, self.calibration = model.eval(), codec, calibration
+        self._decoder = build_decoder(model, codec, self.temperatures)
 
     @classmethod
     def from_pretrained(cls, path: str | Path = BUILTIN, device: str | None = None) -> "Tagger":
@@ -51,7 +59,7 @@ class Tagger:
             except (RuntimeError, AssertionError) as error:
                 reason = str(error).splitlines()[0]
                 raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
-        return cls(checkpoint.model, checkpoint.codec)
+        return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -62,18 +70,41 @@ class Tagger:
         """The labels of one task."""
         return self.codec.labels[self._known(task)]
 
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """What divides each task's logits; a task that is not named has 1."""
+        return {} if self.calibration is None else self.calibration.temperatures
+
     @overload
     def tag(  # type: ignore[overload-overlap]  # a str is one text, not a sequence of letters
-        self, texts: str, task: str, *, batch_size: int = 64
+        self,
+        texts: str,
+        task: str,
+        *,
+        batch_size: int = 64,
+        min_score: float = 0.0,
+        alternatives: int = 0,
     ) -> TaggedText: ...
 
     @overload
     def tag(
-        self, texts: Sequence[str], task: str | Sequence[str], *, batch_size: int = 64
+        self,
+        texts: Sequence[str],
+        task: str | Sequence[str],
+        *,
+        batch_size: int = 64,
+        min_score: float = 0.0,
+        alternatives: int = 0,
     ) -> list[TaggedText]: ...
 
     def tag(
-        self, texts: str | Sequence[str], task: str | Sequence[str], *, batch_size: int = 64
+        self,
+        texts: str | Sequence[str],
+        task: str | Sequence[str],
+        *,
+        batch_size: int = 64,
+        min_score: float = 0.0,
+        alternatives: int = 0,
     ) -> TaggedText | list[TaggedText]:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 
@@ -82,13 +113,24 @@ class Tagger:
 
         Args:
             task: one task for all texts, or one a text.
+            batch_size: windows of text decoded at once; it bounds the memory.
+            min_score: spans with a lower score, in [0, 1], are left out. The others stay as they
+                are, and so do the alternatives.
+            alternatives: how many likely tags of every word to give.
 
         Raises:
-            HyperloaderError: an unknown task (the message lists the tasks), or a text with a
-                character that is none (half of a surrogate pair).
+            HyperloaderError: an unknown task (the message lists the tasks), a text with a
+                character that is none (half of a surrogate pair), or a number out of its range.
         """
         if isinstance(texts, str):
-            return self.tag([texts], task, batch_size=batch_size)[0]
+            return self.tag(
+                [texts],
+                task,
+                batch_size=batch_size,
+                min_score=min_score,
+                alternatives=alternatives,
+            )[0]
+        check_options(batch_size, min_score, alternatives)
         tasks = [task] * len(texts) if isinstance(task, str) else list(task)
         if len(tasks) != len(texts):
             raise HyperloaderError(f"{len(texts)} texts but {len(tasks)} tasks: give one a text")
@@ -109,45 +151,39 @@ class Tagger:
             encode_words(self.codec, w, name) if w else []
             for w, name in zip(words, tasks, strict=True)
         ]
-        found = tag_words(self._decoder, encoded, batch_size)
+        found = decode_sentences(
+            self._decoder, encoded, batch_size=batch_size, alternatives=alternatives
+        )
         return [
-            TaggedText(
-                text,
-                w,
-                tuple(spots),
-                tuple(
-                    TaggedSpan(
-                        start=spots[s.start][0],
-                        end=spots[s.end - 1][1],
-                        text=text[spots[s.start][0] : spots[s.end - 1][1]],
-                        label=s.label,
-                        score=1.0 if s.score is None else s.score,
-                        word_start=s.start,
-                        word_end=s.end,
-                    )
-                    for s in spans
-                ),
-                name,
+            _tagged(text, w, spots, name, decoded, min_score)
+            for text, w, spots, name, decoded in zip(
+                texts, words, places, tasks, found, strict=True
             )
-            for text, w, spots, spans, name in zip(texts, words, places, found, tasks, strict=True)
         ]
 
     def pipe(
-        self, texts: Iterable[str], task: str, *, batch_size: int = 64
+        self,
+        texts: Iterable[str],
+        task: str,
+        *,
+        batch_size: int = 64,
+        min_score: float = 0.0,
+        alternatives: int = 0,
     ) -> Iterator[TaggedText]:
         """Tag a stream of texts, in order, holding a few batches in memory at most."""
-        waiting: list[str] = []
-        for text in texts:
-            waiting.append(text)
-            if len(waiting) >= 4 * batch_size:
-                yield from self.tag(waiting, task, batch_size=batch_size)
-                waiting = []
-        if waiting:
-            yield from self.tag(waiting, task, batch_size=batch_size)
+        rest = iter(texts)
+        while waiting := list(islice(rest, max(4 * batch_size, 1))):
+            yield from self.tag(
+                waiting,
+                task,
+                batch_size=batch_size,
+                min_score=min_score,
+                alternatives=alternatives,
+            )
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Save model, labels and tokenizer as one folder, atomically."""
-        save_checkpoint(Path(path), self.model, self.codec)
+        """Save model, labels, tokenizer and calibration as one folder, atomically."""
+        save_checkpoint(Path(path), self.model, self.codec, calibration=self.calibration)
 
     def _known(self, task: str) -> str:
         if task not in self.tasks:
@@ -158,3 +194,36 @@ class Tagger:
     def device(self) -> torch.device:
         """Where the model is."""
         return self.model.device
+
+
+def check_options(batch_size: int, min_score: float, alternatives: int) -> None:
+    """Raise HyperloaderError for numbers out of their range."""
+    if batch_size < 1:
+        raise HyperloaderError(f"a batch size of {batch_size} tags nothing; give at least 1")
+    if not 0 <= min_score <= 1:
+        raise HyperloaderError(
+            f"a score lies in [0, 1]: {min_score} cannot be the smallest; give a number from 0 to 1"
+        )
+    if alternatives < 0:
+        raise HyperloaderError(f"{alternatives} alternatives a word: give 0 (none) or more")
+
+
+def _tagged(
+    text: str,
+    words: tuple[str, ...],
+    offsets: Sequence[tuple[int, int]],
+    task: str,
+    found: DecodedWindow,
+    min_score: float,
+) -> TaggedText:
+    spans = []
+    for span in found.spans:
+        score = 1.0 if span.score is None else span.score
+        if score < min_score:
+            continue
+        start, end = offsets[span.start][0], offsets[span.end - 1][1]
+        spans.append(
+            TaggedSpan(start, end, text[start:end], span.label, score, span.start, span.end)
+        )
+    others = None if found.alternatives is None else tuple(found.alternatives)
+    return TaggedText(text, words, tuple(offsets), tuple(spans), task, others)

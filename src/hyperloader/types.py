@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,6 +40,17 @@ class Example:
         check_spans(self.spans, len(self.words))
 
 
+class Alternative(NamedTuple):
+    """Tags that a word might have and their probability, given the tags decided before it.
+
+    Usually one tag. Several where their texts begin alike and another tag was chosen before they
+    part: the model was not asked which of them, and ``probability`` is that of all together.
+    """
+
+    tags: tuple[str, ...]
+    probability: float
+
+
 @dataclass(frozen=True, slots=True)
 class TaggedSpan:
     """A predicted span: ``text[start:end]`` is its surface, ``words`` its word indices."""
@@ -54,13 +66,18 @@ class TaggedSpan:
 
 @dataclass(frozen=True, slots=True)
 class TaggedText:
-    """One tagged text: the text as given, its words and the spans found in it."""
+    """One tagged text: the text as given, its words and the spans found in it.
+
+    ``alternatives``, where asked for, has the likeliest tags of every word, best first, in the
+    form in which the model writes them (``O``, ``I`` and labels, or BIO for a tagging head).
+    """
 
     text: str
     words: tuple[str, ...]
     offsets: tuple[tuple[int, int], ...]
     spans: tuple[TaggedSpan, ...]
     task: str
+    alternatives: tuple[tuple[Alternative, ...], ...] | None = None
 
 
 def check_spans(spans: Sequence[Span], length: int) -> None:

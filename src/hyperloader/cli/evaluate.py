@@ -1,6 +1,7 @@
 """``hyperloader evaluate``: score a run on labelled sentences."""
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,12 +52,17 @@ def evaluate(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the most confused labels as PNG.")
     ] = None,
+    reliability: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the share of right spans over their score."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 64,
     device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
 ) -> None:
     """Precision, recall and F1 (seqeval, micro) of every task, and their average.
 
-    The default mode is the CoNLL convention of the paper's tables; strict (IOB2) is shown too.
+    The default mode is the CoNLL convention of the paper's tables; strict (IOB2) is shown too. ECE
+    says how far the scores of predicted spans are from the share of them that is right.
 
     Example: hyperloader evaluate runs/my-run --split test --html report.html --plot errors.png
     """
@@ -64,13 +70,15 @@ def evaluate(
     from hyperloader.corpora.stats import LEAKY, corpus_stats
     from hyperloader.tagger import Tagger
 
-    if scoring is Scoring.REFERENCE and (html or plot):
-        raise ConfigError("--scoring reference gives F1 only; leave --html and --plot away")
+    if scoring is Scoring.REFERENCE and (html or plot or reliability):
+        raise ConfigError(
+            "--scoring reference gives F1 only; leave --html and --plot away, and --reliability"
+        )
     console = Console(stderr=as_json, highlight=False)
     tagger = Tagger.from_pretrained(run, device)
-    folder = data or _data_of(run)
+    folder = data or data_of(run)
     # Nothing is required here: a validation part may be one that is drawn from the training part.
-    corpora = load_corpora(folder, task or _known_tasks(folder, tagger.tasks), require=())
+    corpora = load_corpora(folder, task or known_tasks(folder, tagger.tasks), require=())
     for name in corpora:
         tagger.labels(name)
     chosen = {name: corpus.splits[split.value] for name, corpus in corpora.items()}
@@ -80,7 +88,8 @@ def evaluate(
         if scoring is Scoring.REFERENCE:
             document = _reference(tagger, chosen, bar, batch_size)
         else:
-            document = _seqeval(tagger, chosen, bar, batch_size, html, plot, f"{run}, {split}")
+            pictures = (html, plot, reliability)
+            document = _seqeval(tagger, chosen, bar, batch_size, pictures, f"{run}, {split}")
     document = {"run": str(run), "split": split.value, "scoring": scoring.value, **document}
     if split is Split.TEST:
         for name, corpus in corpora.items():
@@ -93,6 +102,11 @@ def evaluate(
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
         return
     console.print(score_table(document))
+    if "calibration" in document:
+        everything = document["calibration"]
+        console.print(
+            f"ECE of all {everything['spans']:,} predicted spans: {everything['ece']:.4f}"
+        )
     if scoring is Scoring.REFERENCE and _loss_of(run) == "decisions":
         console.print(
             "trained with loss decisions: the model never learned to write the forced tokens that "
@@ -101,19 +115,22 @@ def evaluate(
     for name, score in document["tasks"].items():
         if (seen := score.get("test_in_train") or 0.0) >= LEAKY:
             console.print(f"{name}: {seen:.2%} of its test sentences are training sentences too")
-    for name, path in (("scores", output), ("report", html), ("plot", plot)):
+    written = {"scores": output, "report": html, "plot": plot, "reliability": reliability}
+    for name, path in written.items():
         if path is not None:
             console.print(f"{name}: {path}")
 
 
 def _seqeval(
-    tagger: Any, chosen: dict, bar: Progress, batch_size: int, html: Path | None,
-    plot: Path | None, subtitle: str,
+    tagger: Any, chosen: dict, bar: Progress, batch_size: int,
+    pictures: tuple[Path | None, Path | None, Path | None], subtitle: str,
 ) -> dict[str, Any]:  # fmt: skip
     from hyperloader.evaluation.evaluate import predict
     from hyperloader.evaluation.metrics import average, score_examples
+    from hyperloader.evaluation.reliability import plot_reliability, reliability
     from hyperloader.evaluation.report import TaskReport, write_html_report
 
+    html, plot, diagram = pictures
     scores, reports = {}, []
     for name, examples in chosen.items():
         line = bar.add_task(name, total=len(examples))
@@ -122,6 +139,7 @@ def _seqeval(
             tagger.codec,
             examples,
             batch_size=batch_size,
+            temperatures=tagger.temperatures,
             advance=lambda n, line=line: bar.advance(line, n),  # type: ignore[misc]
         )
         scores[name] = score_examples(name, scored)
@@ -132,10 +150,21 @@ def _seqeval(
         from hyperloader.evaluation.plots import plot_confusion
 
         plot_confusion(plot, scores)
-    return {
-        "tasks": {name: score.to_json() for name, score in scores.items()},
-        "average": average(scores),
+    trust = {report.scores.task: reliability(report.examples) for report in reports}
+    if diagram is not None:
+        plot_reliability(diagram, trust)
+    tasks = {
+        name: {
+            **score.to_json(),
+            "calibration": {
+                "temperature": tagger.temperatures.get(name, 1.0),
+                **trust[name].to_json(),
+            },
+        }
+        for name, score in scores.items()
     }
+    everything = reliability(e for report in reports for e in report.examples)
+    return {"tasks": tasks, "average": average(scores), "calibration": everything.to_json()}
 
 
 def _reference(tagger: Any, chosen: dict, bar: Progress, batch_size: int) -> dict[str, Any]:
@@ -180,7 +209,8 @@ def _loss_of(run: Path) -> str | None:
     return RunFolder(run).recipe().training.loss if (run / RUN).is_file() else None
 
 
-def _data_of(run: Path) -> Path:
+def data_of(run: Path) -> Path:
+    """The data that a run was trained on. Raises ConfigError where ``run`` does not say."""
     from hyperloader.training.run import RUN, RunFolder
 
     if not (run / RUN).is_file():
@@ -188,7 +218,7 @@ def _data_of(run: Path) -> Path:
     return Path(RunFolder(run).about()["data"])
 
 
-def _known_tasks(folder: Path, tasks: tuple[str, ...]) -> list[str] | None:
+def known_tasks(folder: Path, tasks: Sequence[str]) -> list[str] | None:
     """The model's tasks that ``folder`` has; None (all) when it is a single corpus."""
     present = [name for name in tasks if (folder / name).is_dir()]
     return present or None

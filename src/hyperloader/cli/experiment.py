@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help=(
         "Compare systems over shares of the data and seeds. Experiments that come with the "
-        "package: claim, table3, table4, figure2, ablations.\n\n"
+        "package: claim, table3, table4, figure2, ablations, rates.\n\n"
         "Example: hyperloader experiment run claim --data my_corpora --out results/claim"
     ),
 )
@@ -61,8 +61,8 @@ def run(
     """
     from transformers.utils.logging import disable_progress_bar
 
-    from hyperloader.corpora.registry import load_corpora
     from hyperloader.experiments import results as folders
+    from hyperloader.experiments.data import experiment_corpora
     from hyperloader.experiments.plan import plan
     from hyperloader.experiments.runs import run_all
     from hyperloader.experiments.spec import load_experiment
@@ -72,10 +72,7 @@ def run(
     console = Console(highlight=False)
     experiment = load_experiment(name)
     chosen = experiment.with_budget(budget)
-    corpora = folders.limit(
-        load_corpora(data, require=("train", "test")), experiment.budget(budget).sentences
-    )
-    folders.check_corpora(corpora)
+    corpora = experiment_corpora(data, chosen, experiment.budget(budget).sentences)
     base = chosen.base(backbone)
     runs = plan(chosen, corpora, backbone=backbone, only=only or ())
     results = folders.Results(out)
@@ -117,19 +114,56 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where to; default: OUT/report.")
     ] = None,
+    readme: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also put a table between this file's <!-- results: OUT --> marks."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The corpora, where OUT does not hold the gold spans."),
+    ] = None,
 ) -> None:
-    """Write report.md, report.tex, report.csv and figure.png from the finished runs.
+    """Write report.md, report.tex, report.csv and figures from the finished runs.
 
-    Means and standard deviations over seeds, a test of significance, trained parameters, seconds
-    and the paper's own numbers. Runs without a result are shown as missing.
+    Means and standard deviations over seeds, a test of significance, trained parameters, seconds,
+    validation F1 at equal time and the paper's own numbers. Runs without a result are shown as
+    missing.
 
-    Example: hyperloader experiment report results/claim
+    Examples:
+
+      hyperloader experiment report results/claim
+
+      hyperloader experiment report results/claim --readme README.md
     """
+    from hyperloader.experiments.readme import update_readme
     from hyperloader.experiments.report import write_report
     from hyperloader.experiments.results import Results
 
-    for path in write_report(Results(results), out or results / "report"):
+    if readme is not None:
+        update_readme(readme, Results(results))
+        Console(highlight=False).print(str(readme), markup=False, soft_wrap=True)
+    for path in write_report(Results(results), out or results / "report", data):
         Console(highlight=False).print(str(path), markup=False, soft_wrap=True)
+
+
+@app.command()
+def best(
+    results: Annotated[Path, typer.Argument(metavar="OUT", help="A folder of results.")],
+) -> None:
+    """Print the best trial of each method, as lines for the systems of an experiment file.
+
+    Trials are systems called METHOD@TRIAL, as those of the experiment rates, which are scored on
+    validation sentences.
+
+    Example: hyperloader experiment best results/rates
+    """
+    from hyperloader.experiments.best import best_lines
+    from hyperloader.experiments.results import Results
+
+    for line in best_lines(Results(results)):
+        typer.echo(line)
 
 
 def _plan_table(runs: "list[Run]", results: "Results") -> Table:
@@ -181,7 +215,8 @@ def _tell(console: Console, record: "Record", runs: "list[Run]", results: "Resul
     else:
         scores: Any = record.outcome.scores.values()
         f1 = sum(score.default.f1 for score in scores) / len(scores)
+        part = results.about().score
         console.print(
-            f"test F1 {f1:.4f} in {record.outcome.wall_seconds:,.0f} s; left: {left}",
+            f"{part} F1 {f1:.4f} in {record.outcome.wall_seconds:,.0f} s; left: {left}",
             soft_wrap=True,
         )

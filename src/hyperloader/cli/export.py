@@ -22,7 +22,7 @@ def export(
         Precision, typer.Option(help="bf16 takes half the space and rounds the parameters.")
     ] = Precision.FLOAT32,
 ) -> None:
-    """Write what tagging needs and nothing else: no optimiser, no log.
+    """Write what tagging needs and nothing else: no optimiser, no log. Temperatures come along.
 
     The frozen backbone is named, not copied, where it has a name. What is written is itself a
     checkpoint: tag, evaluate and Tagger.from_pretrained take it.
@@ -35,7 +35,7 @@ def export(
 
     checkpoint = load_checkpoint(run)
     dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
-    save_checkpoint(folder, checkpoint.model, checkpoint.codec, dtype)
+    save_checkpoint(folder, checkpoint.model, checkpoint.codec, dtype, checkpoint.calibration)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     Console(highlight=False, soft_wrap=True).print(
         f"{folder}: {size / 2**20:.1f} MiB, tasks {', '.join(checkpoint.model.config.tasks)}"

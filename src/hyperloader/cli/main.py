@@ -9,7 +9,9 @@ from rich.console import Console
 from hyperloader import __version__
 from hyperloader.cli import (
     benchmark,
+    calibrate,
     data,
+    errors,
     evaluate,
     experiment,
     export,
@@ -17,6 +19,7 @@ from hyperloader.cli import (
     pretrain,
     quickstart,
     recipes,
+    similarity,
     tag,
     tasks,
     train,
@@ -44,11 +47,14 @@ app = typer.Typer(
 app.command()(quickstart.quickstart)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(calibrate.calibrate)
 app.command()(export.export)
 app.command()(tag.tag)
 app.command()(tasks.tasks)
 app.add_typer(data.app, name="data")
+experiment.app.command()(errors.errors)
 app.add_typer(experiment.app, name="experiment")
+app.command()(similarity.similarity)
 app.command()(recipes.recipes)
 app.command()(methods.methods)
 app.command()(verify.verify)

@@ -13,6 +13,9 @@ def score_table(document: dict[str, Any]) -> Table:
     columns = (
         ["sentences", "F1"] if reference else ["sentences", "spans", "P", "R", "F1", "strict F1"]
     )
+    errors = [s["calibration"]["ece"] for s in document["tasks"].values() if "calibration" in s]
+    if errors:
+        columns.append("ECE")
     for column in columns:
         table.add_column(column, justify="right")
     for name, score in document["tasks"].items():
@@ -22,13 +25,17 @@ def score_table(document: dict[str, Any]) -> Table:
             continue
         default = score["default"]
         numbers = [f"{default[k]:.4f}" for k in ("precision", "recall", "f1")]
-        strict = f"{score['strict']['f1']:.4f}"
-        table.add_row(name, count, f"{default['support']:,}", *numbers, strict)
+        numbers.append(f"{score['strict']['f1']:.4f}")
+        if errors:
+            numbers.append(f"{score['calibration']['ece']:.4f}")
+        table.add_row(name, count, f"{default['support']:,}", *numbers)
     mean = document["average"]
     if reference:
         table.add_row("[bold]average", "", f"[bold]{mean['reference']['f1']:.4f}")
     else:
         numbers = [f"{mean['default'][k]:.4f}" for k in ("precision", "recall", "f1")]
-        strict = f"{mean['strict']['f1']:.4f}"
-        table.add_row("[bold]average", "", "", *(f"[bold]{n}" for n in (*numbers, strict)))
+        numbers.append(f"{mean['strict']['f1']:.4f}")
+        if errors:
+            numbers.append(f"{sum(errors) / len(errors):.4f}")
+        table.add_row("[bold]average", "", "", *(f"[bold]{n}" for n in numbers))
     return table

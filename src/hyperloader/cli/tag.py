@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.text import Text
 from hyperloader.builtin import BUILTIN
 from hyperloader.cli.colours import coloured
 from hyperloader.errors import ConfigError, DataError
+from hyperloader.types import TaggedText
+
+FEW = 3
 
 
 def tag(
@@ -33,13 +36,21 @@ def tag(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line instead of colours.")
     ] = False,
+    min_score: Annotated[
+        float, typer.Option(metavar="0..1", help="Leave out spans with a lower score.")
+    ] = 0.0,
+    alternatives: Annotated[
+        int, typer.Option(metavar="N", help="Also the N likeliest tags of every word.")
+    ] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 64,
     device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
 ) -> None:
     """Tag sentences from arguments, files or standard input, one a line.
 
     With --json each line holds the text, its words and its spans: label, text, character offsets
-    (end exclusive), word indices and score.
+    (end exclusive), word indices and score. --min-score leaves spans out and changes nothing else.
+    --alternatives N adds the N likeliest tags of every word, given the tags before it, with their
+    probabilities: a line a word, or with --json a list a word.
 
     Examples:
 
@@ -48,9 +59,12 @@ def tag(
       hyperloader tag runs/quickstart --task dining "a table for two at noon"
 
       hyperloader tag runs/my-run --task movie --json < questions.txt > spans.jsonl
-    """
-    from hyperloader.tagger import Tagger
 
+      hyperloader tag --task movie --min-score 0.5 --alternatives 3 "films by mel brooks"
+    """
+    from hyperloader.tagger import Tagger, check_options
+
+    check_options(batch_size, min_score, alternatives)
     run, texts = _run_and_texts(given or [])
     tagger = Tagger.from_pretrained(run, device)
     if task is None:
@@ -59,11 +73,44 @@ def tag(
         task = tagger.tasks[0]
     tagger.labels(task)
     console = Console(highlight=False, soft_wrap=True)
-    for tagged in tagger.pipe(_lines(texts, file), task, batch_size=batch_size):
+    for tagged in tagger.pipe(
+        _lines(texts, file),
+        task,
+        batch_size=batch_size,
+        min_score=min_score,
+        alternatives=alternatives,
+    ):
         if as_json:
-            sys.stdout.write(json.dumps(asdict(tagged), ensure_ascii=False) + "\n")
-        else:
-            console.print(coloured(tagged) if tagged.words else Text(tagged.text))
+            sys.stdout.write(json.dumps(_document(tagged), ensure_ascii=False) + "\n")
+            continue
+        console.print(coloured(tagged) if tagged.words else Text(tagged.text))
+        for line in _alternatives(tagged):
+            console.print(line, markup=False)
+
+
+def _document(tagged: TaggedText) -> dict[str, Any]:
+    document = asdict(tagged)
+    del document["alternatives"]
+    if tagged.alternatives is not None:
+        document["alternatives"] = [
+            [choice._asdict() for choice in choices] for choices in tagged.alternatives
+        ]
+    return document
+
+
+def _alternatives(tagged: TaggedText) -> list[str]:
+    """A line a word: the word, and its likeliest tags with their probabilities."""
+    width = max(map(len, tagged.words), default=0)
+    return [
+        f"  {word:<{width}}  "
+        + "  ".join(f"{_together(tags)} {probability:.2f}" for tags, probability in choices)
+        for word, choices in zip(tagged.words, tagged.alternatives or (), strict=False)
+    ]
+
+
+def _together(tags: tuple[str, ...]) -> str:
+    """Tags that were not told apart; of many the first ones and how many they are."""
+    return "|".join(tags) if len(tags) <= FEW else f"{'|'.join(tags[:FEW])}|… ({len(tags)})"
 
 
 def _run_and_texts(given: list[str]) -> tuple[str, list[str]]:

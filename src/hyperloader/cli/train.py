@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hyperloader.cli.calibrate import calibrate_trained
 from hyperloader.errors import ConfigError, HyperloaderError
 
 
@@ -47,7 +48,8 @@ def train(
     """Train one model on all the tasks of a folder.
 
     Every step's loss goes to RUN/log.jsonl; checkpoints are written at each validation and on
-    Ctrl-C. A killed run goes on with --resume RUN and ends as if it had never stopped.
+    Ctrl-C. A killed run goes on with --resume RUN and ends as if it had never stopped. At the end
+    scores are calibrated on the validation sentences, as hyperloader calibrate does.
 
     Examples:
 
@@ -59,6 +61,7 @@ def train(
     """
     from hyperloader.evaluation.evaluate import f1_evaluator
     from hyperloader.training.run import RunFolder
+    from hyperloader.training.setup import select_data
     from hyperloader.training.start import resume_run, start_run
 
     console = _console()
@@ -106,6 +109,9 @@ def train(
         )
     state = trainer.train()
     console.print(f"done: best checkpoint after step {state.best_step or state.step}")
+    if _first():
+        shares = select_data(trainer.recipe, corpora)
+        calibrate_trained(out, shares, str(trainer.accelerator.device), console)
     console.print(f"next: hyperloader evaluate {out} --split test", soft_wrap=True)
 
 

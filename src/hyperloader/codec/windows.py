@@ -76,29 +76,56 @@ def clip(spans: Sequence[Span], window: Window) -> list[Span]:
     ]
 
 
+class Stitched(NamedTuple):
+    """One sentence put together: its ``spans``, and for every word the number of the window that
+    ``answers`` for it."""
+
+    spans: list[Span]
+    answers: list[int]
+
+
 def stitch(windows: Sequence[Window], spans: Sequence[Sequence[Span]]) -> list[Span]:
+    """The spans of :func:`stitch_words`."""
+    return stitch_words(windows, spans).spans
+
+
+def stitch_words(windows: Sequence[Window], spans: Sequence[Sequence[Span]]) -> Stitched:
     """Put the spans of overlapping windows (each counted from its window's start) together.
 
     Where two windows overlap the left one decides, since it has seen more of what comes before.
-    A span across its right edge is kept whole: the right window's span takes the place of a left
-    one that was cut off at the edge, and what it has in common with other left spans is theirs.
+    A span that the right one sees across the left one's edge is kept whole: it takes the place of
+    a left span that the edge cuts off, from its own first word on; of one label, the two are one
+    span. What it has in common with other left spans is theirs.
+
+    A span has the score of the window it was taken from; one that no window saw whole has the
+    smaller score of its two parts.
     """
     stitched: list[Span] = []
+    answers: list[int] = []
     edge = 0
-    for window, found in zip(windows, spans, strict=True):
+    for number, (window, found) in enumerate(zip(windows, spans, strict=True)):
+        first = edge  # the first word that this window answers for
         for span in found:
             span = Span(span.start + window.start, span.end + window.start, span.label, span.score)
             if span.end <= edge:
                 continue
             if span.start < edge:
-                if stitched and stitched[-1].end == edge and stitched[-1].end > span.start:
-                    cut_off = stitched.pop()
-                    if cut_off.label == span.label:
-                        span = Span(
-                            min(cut_off.start, span.start), span.end, span.label, span.score
-                        )
-                start = max(span.start, stitched[-1].end if stitched else 0)
-                span = Span(start, span.end, span.label, span.score)
+                left = stitched[-1] if stitched and stitched[-1].end == edge else None
+                if left is not None and left.label == span.label and left.start < span.start:
+                    score = _smaller(left.score, span.score)
+                    stitched[-1] = Span(left.start, span.end, span.label, score)
+                    continue
+                if left is not None:
+                    stitched.pop()
+                    if left.start < span.start:
+                        stitched.append(Span(left.start, span.start, left.label, left.score))
+                first = max(span.start, stitched[-1].end if stitched else 0)
+                span = Span(first, span.end, span.label, span.score)
             stitched.append(span)
+        answers[first:] = [number] * (window.end - first)
         edge = window.end
-    return stitched
+    return Stitched(stitched, answers)
+
+
+def _smaller(one: float | None, other: float | None) -> float | None:
+    return min((score for score in (one, other) if score is not None), default=None)

@@ -1,21 +1,10 @@
 """What else a word might have been: the probabilities that decoding computed on its way."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from hyperloader.decoding.paths import TagPaths
 from hyperloader.decoding.search import Decided
-
-
-class Alternative(NamedTuple):
-    """Tags and their probability given the tags decided before.
-
-    Usually one tag. Several where their texts begin alike and another tag was chosen before they
-    part: the model was not asked which of them, and ``probability`` is that of all together.
-    """
-
-    tags: tuple[str, ...]
-    probability: float
+from hyperloader.types import Alternative
 
 
 class Alternatives:
@@ -43,18 +32,19 @@ class Alternatives:
         mass = [[1.0] * len(row) for row in tags]
         found: list[list[list[Alternative]]] = [[[] for _ in row] for row in tags]
         for part in decided:
-            columns = zip(*(column.tolist() for column in part[:5]), strict=True)
-            for (row, word, node, opened, taken), scores in zip(
-                columns, part.distribution.exp(), strict=True
+            scores = part.distribution.exp()
+            # Of one decision no more than these can be among a word's likeliest.
+            likeliest, choices = scores.topk(min(limit + 1, scores.shape[1]))
+            columns = (*part[:5], scores.gather(1, part.taken[:, None])[:, 0], likeliest, choices)
+            for row, word, node, opened, taken, kept, likely, options in zip(
+                *(column.tolist() for column in columns), strict=True
             ):
                 before = mass[row][word]
-                for choice in scores.nonzero()[:, 0].tolist():
-                    probability = before * float(scores[choice])
-                    if choice == taken:
-                        mass[row][word] = probability
-                    else:
+                mass[row][word] = before * kept
+                for score, choice in zip(likely, options, strict=True):
+                    if score and choice != taken:
                         names = self._tags(node, choice, bool(opened))
-                        found[row][word].append(Alternative(names, probability))
+                        found[row][word].append(Alternative(names, before * score))
         return [
             [
                 tuple(

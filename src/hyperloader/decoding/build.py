@@ -1,5 +1,7 @@
 """Which decoder a model needs."""
 
+from collections.abc import Mapping
+
 from hyperloader.codec.codec import Codec
 from hyperloader.codec.sentt import SentTCodec
 from hyperloader.codec.token_tags import TokenCodec
@@ -10,14 +12,19 @@ from hyperloader.modeling.bert import TokenTagger
 from hyperloader.modeling.model import TaggingModel
 
 
-def build_decoder(model: AttachedModel, codec: Codec) -> WindowDecoder:
+def build_decoder(
+    model: AttachedModel, codec: Codec, temperatures: Mapping[str, float] | None = None
+) -> WindowDecoder:
     """The decoder of a text-to-text model, or of one with a tagging head.
+
+    Args:
+        temperatures: of each task's scores; 1 where a task is not named.
 
     Raises:
         TypeError: ``codec`` is of the other kind.
     """
     if isinstance(model, TaggingModel) and isinstance(codec, SentTCodec):
-        return Decoder(model, codec)
+        return Decoder(model, codec, temperatures=temperatures)
     if isinstance(model, TokenTagger) and isinstance(codec, TokenCodec):
-        return TokenDecoder(model, codec)
+        return TokenDecoder(model, codec, temperatures=temperatures)
     raise TypeError(f"a {type(model).__name__} does not go with a {type(codec).__name__}")

@@ -6,7 +6,7 @@ decision of the draft, the longest prefix that agrees with its own scores is kep
 scores make a better draft of the rest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -17,22 +17,22 @@ from torch import Tensor
 from hyperloader.codec.collate import Batch, EncodedWindow, collate
 from hyperloader.codec.grammar import Grammar
 from hyperloader.codec.sentt import SentTCodec
-from hyperloader.codec.windows import stitch
-from hyperloader.decoding.alternatives import Alternative, Alternatives
+from hyperloader.codec.windows import stitch_words
+from hyperloader.decoding.alternatives import Alternatives
 from hyperloader.decoding.memory import DraftMemory, Word
 from hyperloader.decoding.paths import TagPaths
 from hyperloader.decoding.search import Judge, search
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.tags import INSIDE, OUTSIDE
-from hyperloader.types import Span
+from hyperloader.types import Alternative, Span
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedWindow:
-    """What was found in one window.
+    """What was found in one window, or in a sentence put together of several.
 
-    ``spans`` are counted from the window's first word. A span's score is the product of the
-    probabilities of its words' tags, each renormalised over the tags that the grammar allows.
+    ``spans`` are counted from its first word. A span's score is the product of the probabilities
+    of its words' tags, each renormalised over the tags that the grammar allows.
     ``alternatives``, where asked for, has the likeliest tags of every word, best first.
     """
 
@@ -54,14 +54,24 @@ class Decoder:
     Args:
         learn: draft words by what they were tagged as before. It saves passes and does not touch
             the answer, only the rounding of scores, which depends on how tokens share a pass.
+        temperatures: divide a task's logits before they become probabilities (1 where a task is
+            not named). The answer stays what it is.
 
     Attributes:
         work: what decoding has taken so far.
         judge: replaces the model's scores where it is not None; for measurements only.
     """
 
-    def __init__(self, model: TaggingModel, codec: SentTCodec, *, learn: bool = True) -> None:
+    def __init__(
+        self,
+        model: TaggingModel,
+        codec: SentTCodec,
+        *,
+        learn: bool = True,
+        temperatures: Mapping[str, float] | None = None,
+    ) -> None:
         self.model, self.codec = model, codec
+        self.temperatures = dict(temperatures or {})
         self.paths = TagPaths(Grammar(codec.tag_ids), codec.tag_ids)
         self.memory = DraftMemory(codec.pieces.sentinels) if learn else None
         self.work = Work()
@@ -117,6 +127,7 @@ class Decoder:
             sentinels,
             batch,
             draft,
+            temperature=self._temperature(tasks),
             keep_decisions=alternatives > 0,
             judge=self.judge,
         )
@@ -135,6 +146,12 @@ class Decoder:
             DecodedWindow(_spans([paths.names[tag] for tag in row], scores), other)
             for row, scores, other in zip(tags, answer.probability.tolist(), others, strict=False)
         ]
+
+    def _temperature(self, tasks: Sequence[str]) -> Tensor | None:
+        values = [self.temperatures.get(task, 1.0) for task in tasks]
+        if all(value == 1 for value in values):
+            return None
+        return torch.tensor(values, device=self.model.device)
 
     def _texts(self, batch: Batch) -> list[list[Word]]:
         if self.memory is None:
@@ -162,21 +179,39 @@ class WindowDecoder(Protocol):
     """What tags windows."""
 
     def decode(
-        self, windows: Sequence[EncodedWindow], *, batch_size: int = 64
+        self, windows: Sequence[EncodedWindow], *, batch_size: int = 64, alternatives: int = 0
     ) -> list[DecodedWindow]:
-        """Decode ``windows`` in their order."""
+        """Decode ``windows`` in their order, with so many ``alternatives`` a word."""
 
 
 def tag_words(
     decoder: WindowDecoder, sentences: Sequence[Sequence[EncodedWindow]], batch_size: int = 64
 ) -> list[list[Span]]:
     """Spans of whole sentences, each given as its windows."""
+    return [found.spans for found in decode_sentences(decoder, sentences, batch_size=batch_size)]
+
+
+def decode_sentences(
+    decoder: WindowDecoder,
+    sentences: Sequence[Sequence[EncodedWindow]],
+    *,
+    batch_size: int = 64,
+    alternatives: int = 0,
+) -> list[DecodedWindow]:
+    """Whole sentences, each given as its windows, which are stitched.
+
+    A word has the alternatives of the window that answers for it.
+    """
     windows = [window for parts in sentences for window in parts]
-    decoded = iter(decoder.decode(windows, batch_size=batch_size))
-    return [
-        stitch([part.window for part in parts], [next(decoded).spans for _ in parts])
-        for parts in sentences
-    ]
+    decoded = iter(decoder.decode(windows, batch_size=batch_size, alternatives=alternatives))
+    found = []
+    for parts in sentences:
+        answers = [next(decoded) for _ in parts]
+        spans, by = stitch_words([part.window for part in parts], [a.spans for a in answers])
+        others = [answer.alternatives or [] for answer in answers]
+        words = [others[k][i - parts[k].window.start] for i, k in enumerate(by) if alternatives]
+        found.append(DecodedWindow(spans, words if alternatives else None))
+    return found
 
 
 def _batches(

@@ -56,13 +56,15 @@ def search(
     batch: Batch,
     draft: Tensor,
     *,
+    temperature: Tensor | None = None,
     keep_decisions: bool = False,
     judge: Judge | None = None,
 ) -> Answer:
     """The greedy answer of ``batch``; ``draft`` (batch, W) is a first guess of the tag numbers.
 
     ``model`` is in evaluation mode; ``paths`` and ``sentinels`` (ids) are on its device. A
-    ``judge`` replaces the scores, to measure models that have learnt nothing.
+    ``temperature`` (batch,) divides the logits that probabilities are made of, and leaves the
+    choices alone. A ``judge`` replaces the scores, to measure models that have learnt nothing.
     """
     device, backbone = model.device, model.backbone
     names = batch.tasks * len(batch.words) if len(batch.tasks) == 1 else batch.tasks
@@ -117,6 +119,8 @@ def search(
         sure = (number <= first[layout.row]).nonzero()[:, 0]
         at = (live[layout.row[sure]], layout.word[sure])
         taken, distribution = choices.taken[sure], choices.distribution[sure]
+        if temperature is not None:
+            distribution = (distribution / temperature[at[0], None]).log_softmax(-1)
         gained = distribution.gather(1, taken[:, None])[:, 0]
         if not gained.isfinite().all():
             raise HyperloaderError(

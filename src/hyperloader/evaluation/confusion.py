@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from hyperloader.types import Span
 
@@ -38,6 +38,14 @@ _MEANINGS = {
 }
 
 
+class Kind(NamedTuple):
+    """A kind of error: what became of a span, its gold and its predicted label ("": none)."""
+
+    outcome: Outcome
+    gold: str
+    predicted: str
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """A gold span with the prediction it is compared to; one of the two may be absent."""
@@ -45,6 +53,12 @@ class Match:
     gold: Span | None
     predicted: Span | None
     outcome: Outcome
+
+    @property
+    def kind(self) -> Kind:
+        """The outcome with the labels of both sides."""
+        gold, predicted = (s.label if s else "" for s in (self.gold, self.predicted))
+        return Kind(self.outcome, gold, predicted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from hyperloader.evaluation.confusion import Match, Outcome
+from hyperloader.evaluation.confusion import Kind, Match, Outcome
 from hyperloader.evaluation.metrics import ScoredExample
 from hyperloader.types import Span
 
@@ -27,7 +27,7 @@ def informative_errors(examples: Iterable[ScoredExample]) -> list[ScoredExample]
     """
     wrong = [(example, kinds) for example in examples if (kinds := _kinds(example))]
     frequency = Counter(kind for _, kinds in wrong for kind in kinds)
-    seen: Counter[tuple[str, ...]] = Counter()
+    seen: Counter[Kind] = Counter()
     ranks = []
     for _, kinds in wrong:
         ranks.append(min((seen[kind], -frequency[kind]) for kind in kinds))
@@ -35,12 +35,8 @@ def informative_errors(examples: Iterable[ScoredExample]) -> list[ScoredExample]
     return [wrong[i][0] for i in sorted(range(len(wrong)), key=lambda i: (ranks[i], i))]
 
 
-def _kinds(example: ScoredExample) -> list[tuple[str, ...]]:
-    return [
-        (m.outcome, m.gold.label if m.gold else "", m.predicted.label if m.predicted else "")
-        for m in example.matches()
-        if m.outcome is not Outcome.CORRECT
-    ]
+def _kinds(example: ScoredExample) -> list[Kind]:
+    return [m.kind for m in example.matches() if m.outcome is not Outcome.CORRECT]
 
 
 def errors_html(examples: Sequence[ScoredExample], max_errors: int) -> str:

@@ -20,10 +20,14 @@ def predict(
     examples: Sequence[Example],
     *,
     batch_size: int = 64,
+    temperatures: Mapping[str, float] | None = None,
     advance: Callable[[int], None] = lambda sentences: None,
 ) -> list[ScoredExample]:
-    """Tag ``examples``; ``advance`` is told how many sentences are done after every chunk."""
-    decoder = build_decoder(model, codec)
+    """Tag ``examples``; ``advance`` is told how many sentences are done after every chunk.
+
+    ``temperatures`` of the tasks change spans' scores and nothing else.
+    """
+    decoder = build_decoder(model, codec, temperatures)
     # Longest first, so that the sentences of a chunk are alike and padding is small.
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i].words))
     scored: dict[int, ScoredExample] = {}
@@ -34,6 +38,13 @@ def predict(
             scored[i] = ScoredExample(examples[i], tuple(spans))
         advance(len(chunk))
     return [scored[i] for i in range(len(examples))]
+
+
+def evenly(examples: Sequence[Example], count: int) -> tuple[Example, ...]:
+    """At most ``count`` of ``examples``, taken evenly over all of them."""
+    if count >= len(examples):
+        return tuple(examples)
+    return tuple(examples[i * len(examples) // count] for i in range(count))
 
 
 def f1_evaluator(
@@ -47,8 +58,8 @@ def f1_evaluator(
     chosen: dict[str, Sequence[Example]] = {}
     for name, corpus in corpora.items():
         examples = corpus.splits["validation"]
-        if sentences is not None and sentences < len(examples):
-            examples = tuple(examples[i * len(examples) // sentences] for i in range(sentences))
+        if sentences is not None:
+            examples = evenly(examples, sentences)
         if examples:
             chosen[name] = examples
 

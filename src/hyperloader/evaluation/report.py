@@ -1,7 +1,7 @@
 """An evaluation as one self-contained HTML file: scores, confusions, and the errors in context."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +11,7 @@ from hyperloader.errors import DataError
 from hyperloader.evaluation.confusion import OTHER, Confusion, Outcome
 from hyperloader.evaluation.error_view import SYMBOLS, errors_html
 from hyperloader.evaluation.metrics import PRF, ScoredExample, TaskScores, average
+from hyperloader.evaluation.reliability import reliability
 
 MAX_ERRORS = 50
 MAX_LABELS = 20
@@ -107,26 +108,31 @@ def write_html_report(
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
         f"<header><h1>{escape(title)}</h1>\n<p>{escape(subtitle)}</p></header>\n"
-        f'<main>\n<nav aria-label="Tasks">{links}</nav>\n{_summary(scores)}{sections}</main>\n'
+        f'<main>\n<nav aria-label="Tasks">{links}</nav>\n{_summary(tasks)}{sections}</main>\n'
         "</body>\n</html>\n"
     )
     _write(path, page)
 
 
-def _summary(scores: Mapping[str, TaskScores]) -> str:
-    mean = average(scores)
-    head = ("Task", "Sentences", "Spans", "P", "R", "F1", "Strict P", "Strict R", "Strict F1")
-    rows = [
-        (name, f"{s.sentences:,}", f"{s.default.support:,}", *_prf(s.default), *_prf(s.strict))
-        for name, s in scores.items()
-    ]
+def _summary(tasks: Sequence[TaskReport]) -> str:
+    mean = average({task.scores.task: task.scores for task in tasks})
+    columns = ("P", "R", "F1", "Strict P", "Strict R", "Strict F1", "ECE")
+    head = ("Task", "Sentences", "Spans", *columns)
+    errors = [reliability(task.examples).ece for task in tasks]
+    rows = []
+    for task, error in zip(tasks, errors, strict=True):
+        s = task.scores
+        counts = (f"{s.sentences:,}", f"{s.default.support:,}")
+        rows.append((s.task, *counts, *_prf(s.default), *_prf(s.strict), f"{error:.4f}"))
     foot = [f"Average of {mean['tasks']}", "", ""]
     foot += [f"{v:.4f}" for mode in ("default", "strict") for v in mean[mode].values()]
+    foot.append(f"{sum(errors) / len(errors):.4f}")
     caption = "Micro precision, recall and F1 over spans (seqeval); the average is over tasks"
     return f'<section id="summary">\n<h2>Summary</h2>\n{_table(caption, head, rows, foot)}' + (
         '<p class="note">Default is the CoNLL convention of the published tables, strict reads '
         "the same tags as IOB2. They differ only for tags that form no valid span, "
-        "which spans never yield.</p>\n</section>\n"
+        "which spans never yield. ECE, the expected calibration error, is how far the scores of "
+        "predicted spans are from the share of them that is right.</p>\n</section>\n"
     )
 
 

@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 
+from hyperloader.experiments.sentences import Gold
 from hyperloader.experiments.significance import (
     Counts,
     Difference,
@@ -14,11 +15,14 @@ from hyperloader.experiments.study import Study
 
 
 class Comparison:
-    """Differences between systems, over the seeds that both have finished."""
+    """Differences between systems, over the seeds that both have finished.
 
-    def __init__(self, study: Study) -> None:
+    Without ``gold`` spans nothing can be compared: every difference is None.
+    """
+
+    def __init__(self, study: Study, gold: Gold | None) -> None:
         self.study = study
-        self.gold = study.gold()
+        self.gold = gold or {}
         self._counts = cache(self._count)
 
     def difference(
@@ -29,6 +33,8 @@ class Comparison:
         The predictions of all seeds that both have for all ``tasks`` are pooled; None without
         such a seed.
         """
+        if not self.gold:
+            return None
         finished = [
             set(self.study.f1(system, fraction, task))
             for system in (first, second)

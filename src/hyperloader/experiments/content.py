@@ -41,10 +41,11 @@ def f1_table(study: Study, comparison: Comparison, fraction: float) -> TextTable
         cells("Trained parameters of all models", *_of(known, lambda p: f"{p.trainable_of_all:,}")),
         cells("Training seconds", *[MISSING if s is None else f"{s.mean:,.0f}" for s in spent]),
     ]
+    part = study.about.score
     caption = (
-        f"Micro F1 on the test part after training with {share(fraction)} of the training and "
+        f"Micro F1 on the {part} part after training with {share(fraction)} of the training and "
         "validation data: mean ± standard deviation over seeds. Bold: the best, where its "
-        "difference to the second is significant (paired bootstrap over the test sentences, "
+        f"difference to the second is significant (paired bootstrap over the {part} sentences, "
         "predictions of the seeds pooled, 10,000 draws, p < 0.05). Training seconds are those "
         f"of the steps alone, all models of a seed together. {APART}: one model for each corpus."
     )
@@ -73,9 +74,10 @@ def difference_table(study: Study, comparison: Comparison, fraction: float) -> T
 
 
 def paper_table(study: Study, fraction: float) -> TextTable | None:
-    """The paper's numbers beside ours; None where the paper has none for this share or data."""
+    """The paper's numbers beside ours; None where the paper has none for this share or data, and
+    where ours are not test scores."""
     tasks = [task for task in paper.CORPORA if task in study.tasks]
-    if fraction not in paper.FRACTIONS or not tasks:
+    if fraction not in paper.FRACTIONS or not tasks or study.about.score != "test":
         return None
     header = ["Corpus"]
     for system, name in paper.COLUMNS.items():

@@ -1,74 +1,204 @@
-"""Average F1 against the share of trained parameters (the paper's figure 2)."""
+"""The figures of a report: against trained parameters, training sentences and steps."""
 
+from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 
-from hyperloader.errors import DataError, HyperloaderError
-from hyperloader.evaluation.plots import DPI
+from hyperloader.evaluation.plots import COLOURS, new_figure, plain, save_figure
+from hyperloader.experiments import paper
 from hyperloader.experiments.content import share, title
+from hyperloader.experiments.curves import curve
+from hyperloader.experiments.sizes import training_sentences
 from hyperloader.experiments.study import Study, Summary
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-MARKERS = "osD^vP*Xhp<>"
+MARKERS = "osD^vP*Xhp<"
+FAINT = 0.4
+KINDS = ("png", "svg")
 
 
-def plot_parameters(path: Path, study: Study) -> None:
-    """One panel for each share of the data, one marker for each system with a result.
+def figure_paths(out: Path, name: str) -> list[Path]:
+    """Where the figure called ``name`` is written, once in each format."""
+    return [out / f"{name}.{kind}" for kind in KINDS]
 
-    The share of trained parameters is that of one model, on a logarithmic axis; bars are the
-    standard deviation over seeds.
+
+def plot_parameters(paths: Sequence[Path], study: Study) -> None:
+    """Average F1 against the share of trained parameters: the paper's figure 2.
+
+    One panel for each of the paper's shares of the data and for each other one that is planned;
+    a panel without a result says so. A marker is a system, its bar the standard deviation over
+    seeds; the share of trained parameters is that of one model, on a logarithmic axis. Hollow,
+    faint markers are the paper's, over the corpora at hand.
 
     Raises:
         HyperloaderError: matplotlib is not installed.
-        DataError: the file cannot be written.
+        DataError: a file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-    except ImportError as error:
-        raise HyperloaderError(
-            "the figure needs matplotlib (all tables are written): pip install 'hyperloader[plots]'"
-        ) from error
-    fractions, systems = study.fractions, study.systems()
-    figure = Figure(figsize=(4.2 * len(fractions) + 1.8, 4.0), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(fractions), squeeze=False)[0]
-    drawn: dict[str, Artist] = {}
+    fractions = sorted({*paper.FRACTIONS, *study.fractions})
+    figure = new_figure(3.7 * len(fractions) + 2.2, 4.4)
+    panels = figure.subplots(1, len(fractions), squeeze=False, sharex=True, sharey=True)[0]
     for axes, fraction in zip(panels, fractions, strict=True):
+        _published(axes, study, fraction)
         missing = []
-        for i, system in enumerate(systems):
-            if system not in study.systems(fraction):
-                continue
+        for system in study.systems(fraction):
             parameters = study.parameters(system, fraction)
             f1 = Summary.of(list(study.average(system, fraction).values()))
             if parameters is None or f1 is None:
                 missing.append(title(study, system))
                 continue
-            drawn[title(study, system)] = axes.errorbar(
-                parameters.percent,
-                f1.mean,
-                yerr=f1.deviation,
-                color=f"C{i}",
-                marker=MARKERS[i % len(MARKERS)],
-                linestyle="none",
-                capsize=3,
-            )[0]
-        without = f"\nmissing: {', '.join(missing)}" if missing else ""
+            axes.errorbar(
+                parameters.percent, f1.mean, f1.deviation, **_style(study, system), capsize=3
+            )
+        _name(axes, "trained parameters (%)", fraction, study.systems(fraction), missing)
+        axes.set_xscale("log")
+        _plain_logarithm(axes)
+    panels[0].set_ylabel(f"average {study.about.score} F1")
+    _finish(figure, panels, paths)
+
+
+def plot_sizes(paths: Sequence[Path], study: Study) -> None:
+    """F1 against the number of training sentences: a panel a corpus, a line a system.
+
+    Bars are standard deviations over seeds. Where the folder of results does not hold the
+    numbers of sentences the axis is the share of the data. Raises as :func:`plot_parameters`.
+    """
+    columns = min(3, len(study.tasks))
+    rows = ceil(len(study.tasks) / columns)
+    figure = new_figure(3.6 * columns + 2.0, 3.1 * rows + 0.4)
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    counted = set(study.tasks) <= study.about.training_sentences.keys()
+    for axes, task in zip(panels, study.tasks, strict=False):
+        for system in study.systems():
+            points = []
+            for fraction in study.fractions:
+                f1 = Summary.of(list(study.f1(system, fraction, task).values()))
+                size = training_sentences(study, task, fraction) if counted else 100 * fraction
+                if f1 is not None and size is not None:
+                    points.append((size, f1.mean, f1.deviation or 0.0))
+            if points:
+                style = {**_style(study, system), "linestyle": "-"}
+                axes.errorbar(*zip(*points, strict=True), **style, capsize=3)
         axes.set(
             xscale="log",
-            xlabel="trained parameters (%)",
-            title=f"{share(fraction)} of the data{without}",
+            title=plain(task),
+            xlabel="training sentences" if counted else "training data (%)",
         )
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _plain_logarithm(axes)
+    for axes in panels[::columns]:
+        axes.set_ylabel(f"{study.about.score} F1")
+    for axes in panels[len(study.tasks) :]:
+        axes.remove()
+    _finish(figure, panels[: len(study.tasks)], paths)
+
+
+def plot_curves(paths: Sequence[Path], study: Study) -> None:
+    """Validation F1 against steps: a panel for each share of the data, a line a system.
+
+    Means over seeds, the band is their standard deviation; steps of one model a corpus are added
+    up. Raises as :func:`plot_parameters`.
+    """
+    fractions = study.fractions
+    figure = new_figure(4.4 * len(fractions) + 2.0, 4.2)
+    panels = figure.subplots(1, len(fractions), squeeze=False, sharey=True)[0]
+    for axes, fraction in zip(panels, fractions, strict=True):
+        missing = []
+        for system in study.systems(fraction):
+            if not (points := curve(study, system, fraction)):
+                missing.append(title(study, system))
+                continue
+            steps, f1 = [p.step for p in points], [p.f1.mean for p in points]
+            style = _style(study, system)
+            axes.plot(steps, f1, **{**style, "linestyle": "-"}, markersize=4)
+            spread = [p.f1.deviation or 0.0 for p in points]
+            axes.fill_between(
+                steps,
+                [m - s for m, s in zip(f1, spread, strict=True)],
+                [m + s for m, s in zip(f1, spread, strict=True)],
+                color=style["color"],
+                alpha=0.15,
+                linewidth=0,
+            )
+        _name(axes, "steps", fraction, study.systems(fraction), missing)
+        axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("average micro F1")
-    figure.legend(list(drawn.values()), list(drawn), loc="outside right upper", frameon=False)
-    try:
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise DataError(
-            f"cannot write the figure: {error.strerror}; choose another --out", path
-        ) from error
+    panels[0].set_ylabel("validation F1")
+    _finish(figure, panels, paths)
+
+
+def _published(axes: "Axes", study: Study, fraction: float) -> None:
+    tasks = [task for task in paper.CORPORA if task in study.tasks]
+    if fraction not in paper.FRACTIONS or not tasks or study.about.score != "test":
+        return
+    for system, name in paper.COLUMNS.items():
+        style = _style(study, system)
+        axes.plot(
+            paper.paper_percent(system),
+            paper.paper_average(system, fraction, tasks),
+            **{**style, "label": f"{name} (paper)"},
+            markerfacecolor="none",
+            alpha=FAINT,
+        )
+
+
+def _style(study: Study, system: str) -> dict[str, Any]:
+    """The same colour and marker in every figure, the paper's systems behind those at hand."""
+    known = [*study.systems(), *(name for name in paper.COLUMNS if name not in study.systems())]
+    i = known.index(system)
+    return {
+        "color": COLOURS[i % len(COLOURS)],
+        "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],
+        "linestyle": "none",
+        "label": plain(title(study, system)),
+    }
+
+
+def _name(
+    axes: "Axes", xlabel: str, fraction: float, planned: list[str], missing: list[str]
+) -> None:
+    """The panel's title and axis, and which of the planned systems have no result."""
+    axes.set_title(f"{share(fraction)} of the data")
+    if len(missing) == len(planned):
+        axes.text(
+            *(0.5, 0.5, "no results here yet"),
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            style="italic",
+        )
+    elif missing:
+        xlabel += "\n" + fill(f"without a result: {', '.join(missing)}", 44)
+    axes.set_xlabel(plain(xlabel))
+
+
+def _plain_logarithm(axes: "Axes") -> None:
+    """Ticks at 1, 2 and 5 in plain numbers, few enough to be read, and a grid."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3)
+
+
+def _finish(figure: "Figure", panels: "Sequence[Axes]", paths: Sequence[Path]) -> None:
+    """One legend for all panels, and the files."""
+    found = {
+        label: handle
+        for axes in panels
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    ours_first = sorted(found, key=lambda label: label.endswith("(paper)"))
+    figure.legend(
+        [found[label] for label in ours_first],
+        ours_first,
+        loc="outside right upper",
+        frameon=False,
+        fontsize=9,
+    )
+    for path in paths:
+        save_figure(figure, path)

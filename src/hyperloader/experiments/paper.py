@@ -11,6 +11,15 @@ COLUMNS = {
     "hyperloader": "HyperLoader",
     "hyperdecoder": "Hyperdecoder",
 }
+# Trained and all parameters in millions, as the heads of both tables round them; UniPELT's are
+# those of the model of one corpus.
+_MILLIONS = {
+    "unipelt-bert": (1.8, 110.0),
+    "unipelt-t5": (4.5, 220.0),
+    "hyperformer++": (5.0, 228.0),
+    "hyperloader": (6.0, 229.0),
+    "hyperdecoder": (16.0, 239.0),
+}
 _ROWS: dict[float, dict[str, tuple[float, ...]]] = {
     1.0: {
         "movie_trivia": (0.6873, 0.7210, 0.7295, 0.7140, 0.7072),
@@ -52,3 +61,9 @@ def paper_f1(system: str, fraction: float, task: str) -> float:
 def paper_average(system: str, fraction: float, tasks: Sequence[str]) -> float:
     """The published F1 averaged over some of the paper's corpora."""
     return fmean(paper_f1(system, fraction, task) for task in tasks)
+
+
+def paper_percent(system: str) -> float:
+    """The trained share of a model's parameters in percent, from the paper's rounded counts."""
+    trained, total = _MILLIONS[system]
+    return 100 * trained / total

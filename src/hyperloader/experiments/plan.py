@@ -108,14 +108,20 @@ def _shares(recipe: Recipe, fraction: float, corpora: Mapping[str, Corpus]) -> d
 
 
 def _part(recipe: Recipe, share: float) -> Recipe:
-    """``recipe`` with a ``share`` of the steps and of the warm-up, validated as many times."""
-    training, validation = recipe.training, recipe.validation
+    """``recipe`` with a ``share`` of the steps, the warm-up and the curriculum, validated as many
+    times."""
+    training, validation, data = recipe.training, recipe.validation, recipe.data
     steps = max(1, round(training.steps * share))
     warmup = min(steps, round(training.warmup_steps * share))
     every = max(1, round(validation.every * share))
+    curriculum = {
+        "curriculum_steps": data.curriculum_steps and max(1, round(data.curriculum_steps * share)),
+        "curriculum_after": data.curriculum_after and round(data.curriculum_after * share),
+    }
     return recipe.model_copy(
         update={
             "training": training.model_copy(update={"steps": steps, "warmup_steps": warmup}),
             "validation": validation.model_copy(update={"every": every}),
+            "data": data.model_copy(update=curriculum),
         }
     )

@@ -1,4 +1,4 @@
-"""The report of a folder of results: Markdown, LaTeX, CSV and a figure."""
+"""The report of a folder of results: Markdown, LaTeX, CSV and figures."""
 
 import csv
 import io
@@ -13,13 +13,24 @@ from hyperloader.experiments.content import (
     share,
     systems_table,
 )
-from hyperloader.experiments.figures import plot_parameters
-from hyperloader.experiments.results import Grid, Results
+from hyperloader.experiments.curves import FLAT, equal_time_table, learning_lines
+from hyperloader.experiments.figures import (
+    figure_paths,
+    plot_curves,
+    plot_parameters,
+    plot_sizes,
+)
+from hyperloader.experiments.results import GOLD, Grid, Results
+from hyperloader.experiments.sentences import Gold, gold_spans, read_sentences
 from hyperloader.experiments.study import Study
 from hyperloader.experiments.tables import TextTable, latex, markdown
 from hyperloader.store import write_text
 
-FIGURE = "figure.png"
+FIGURES = {
+    "figure": ("Average F1 and trained parameters", plot_parameters),
+    "sizes": ("F1 and training sentences", plot_sizes),
+    "curves": ("Validation F1 and steps", plot_curves),
+}
 COLUMNS = (
     *("system", "fraction", "seed", "corpus", "status", "sentences"),
     *("f1", "precision", "recall", "strict_f1", "strict_precision", "strict_recall"),
@@ -28,14 +39,16 @@ COLUMNS = (
 )
 
 
-def write_report(results: Results, out: Path) -> list[Path]:
-    """Write report.md, report.tex, report.csv and figure.png into ``out``; return the paths.
+def write_report(results: Results, out: Path, data: Path | None = None) -> list[Path]:
+    """Write report.md, report.tex, report.csv and the figures into ``out``; return the paths.
 
-    What has no result is shown as missing.
+    What has no result is shown as missing. ``data`` is the folder of the corpora: it gives the
+    gold spans where the folder of results does not hold them; without them nothing is tested
+    for significance, and the report says so.
 
     Raises:
         ConfigError: no experiment in the folder.
-        DataError: not one run is finished.
+        DataError: not one run is finished, or ``data`` holds other corpora.
         HyperloaderError: matplotlib is not installed (the rest is written).
     """
     study = Study.of(results)
@@ -44,17 +57,21 @@ def write_report(results: Results, out: Path) -> list[Path]:
         raise DataError(
             "no run is finished yet; make some with hyperloader experiment run", results.path
         )
-    tables = _tables(study)
+    sentences = None if data is None else read_sentences(study.about, data)
+    gold = gold_spans(study, sentences)
+    tables = _tables(study, gold)
     paths = [out / f"report.{kind}" for kind in ("md", "tex", "csv")]
-    write_text(paths[0], _markdown(study, tables, missing))
+    write_text(paths[0], _markdown(study, tables, missing, tested=gold is not None))
     write_text(paths[1], "\n".join(map(latex, tables)))
     write_text(paths[2], _csv(study))
-    plot_parameters(out / FIGURE, study)
-    return [*paths, out / FIGURE]
+    for name, (_, plot) in FIGURES.items():
+        plot(figures := figure_paths(out, name), study)
+        paths += figures
+    return paths
 
 
-def _tables(study: Study) -> list[TextTable]:
-    comparison = Comparison(study)
+def _tables(study: Study, gold: Gold | None) -> list[TextTable]:
+    comparison = Comparison(study, gold)
     tables = []
     for fraction in study.fractions:
         tables.append(f1_table(study, comparison, fraction))
@@ -62,10 +79,14 @@ def _tables(study: Study) -> list[TextTable]:
             tables.append(difference_table(study, comparison, fraction))
         if (published := paper_table(study, fraction)) is not None:
             tables.append(published)
+        if (in_time := equal_time_table(study, fraction)) is not None:
+            tables.append(in_time)
     return [*tables, systems_table(study)]
 
 
-def _markdown(study: Study, tables: list[TextTable], missing: dict[str, str]) -> str:
+def _markdown(
+    study: Study, tables: list[TextTable], missing: dict[str, str], *, tested: bool
+) -> str:
     about = study.about
     settings = ", ".join(f"{key}={value}" for key, value in about.base.items())
     lines = [
@@ -82,8 +103,31 @@ def _markdown(study: Study, tables: list[TextTable], missing: dict[str, str]) ->
         lines += ["Without a result:", ""]
         lines += [f"- {name}: {reason}" for name, reason in missing.items()]
         lines.append("")
+    if not tested:
+        lines += [
+            f"No significance is tested: {GOLD} is not in the folder; give the corpora by --data.",
+            "",
+        ]
     body = "\n".join(markdown(table) for table in tables)
-    return "\n".join(lines) + f"\n{body}\n![Average F1 and trained parameters]({FIGURE})\n"
+    pictures = "\n".join(
+        f"![{caption}]({figure_paths(Path(), name)[0]})\n" for name, (caption, _) in FIGURES.items()
+    )
+    return "\n".join([*lines, body, *_learning(study), pictures])
+
+
+def _learning(study: Study) -> list[str]:
+    """Which systems are still learning, for each share of the data with a curve."""
+    lines = []
+    for fraction in study.fractions:
+        if told := learning_lines(study, fraction):
+            lines += [
+                f"Validation F1 with {share(fraction)} of the data; a change below {FLAT} is flat. "
+                "Where the learning rate falls to zero every curve flattens towards its end.",
+                "",
+                *(f"- {line}" for line in told),
+                "",
+            ]
+    return lines
 
 
 def _grid(grid: Grid) -> str:

@@ -15,7 +15,7 @@ from hyperloader.corpora.splits import draw
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.experiments.plan import Run, run_name
 from hyperloader.experiments.record import Record, read_record, write_spans
-from hyperloader.experiments.spec import Experiment, Settings, System, differences
+from hyperloader.experiments.spec import Experiment, Score, Settings, System, differences
 from hyperloader.store import file_hash, read_json, write_text
 
 ABOUT = "experiment.json"
@@ -36,7 +36,9 @@ class About(Section):
     """``experiment.json``: what all runs of a folder share, and which runs are planned.
 
     ``base`` is the recipe's differences from its defaults, ``corpora`` a hash of each corpus,
-    ``backbone`` a hash of its weights where they lie in a folder.
+    ``backbone`` a hash of its weights where they lie in a folder; ``training_sentences`` counts
+    those of each corpus before a share is drawn (folders made by older versions have none);
+    ``score`` is the part of the corpora that systems are scored on.
     """
 
     data: str
@@ -45,6 +47,8 @@ class About(Section):
     budget: str
     base: Settings
     backbone: str | None
+    training_sentences: dict[str, int] = Field(default_factory=dict)
+    score: Score = "test"
     experiments: dict[str, Grid] = Field(default_factory=dict)
 
 
@@ -191,11 +195,15 @@ def about(
         budget=budget,
         base=differences(base, Recipe()),
         backbone=backbone_hash(base.backbone),
+        training_sentences={task: len(c.splits["train"]) for task, c in corpora.items()},
+        score=experiment.score,
         experiments={name: grid},
     )
 
 
 def _first_change(made: About, wanted: About) -> str | None:
+    if made.score != wanted.score:
+        return f"scored on {made.score}, now on {wanted.score}"
     if made.corpora != wanted.corpora:
         names = sorted(made.corpora.keys() ^ wanted.corpora.keys()) or [
             name for name, value in made.corpora.items() if wanted.corpora[name] != value

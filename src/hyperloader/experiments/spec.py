@@ -13,15 +13,17 @@ FOLDER = "experiments"
 RANDOM = "random"
 FULL = "full"
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._]*(-[A-Za-z0-9+._]+)*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._@]*(-[A-Za-z0-9+._@]+)*$")]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Settings = dict[str, Any]
+Score = Literal["test", "validation"]
 
 
 class System(Section):
     """One system: in the file its keys are ``tasks`` and any keys of the training recipe.
 
     ``backbone: random`` is a backbone of the same shape and tokenizer with T5's own first weights.
+    A system that names a backbone keeps it, whatever the others are put on.
     """
 
     tasks: Literal["together", "apart"] = Field(
@@ -55,6 +57,7 @@ class Experiment(Section):
     systems: dict[Name, System] = Field(min_length=1, description="the first is compared with")
     fractions: tuple[Fraction, ...] = Field((1.0,), min_length=1)
     seeds: tuple[int, ...] = Field((42,), min_length=1)
+    score: Score = Field("test", description="the part of the corpora that systems are scored on")
     budgets: dict[Name, Budget] = Field(default_factory=lambda: {FULL: Budget()})
 
     @field_validator("fractions", "seeds")

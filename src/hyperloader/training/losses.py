@@ -25,18 +25,13 @@ def token_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor
     )
 
 
-def decision_loss(
-    states: Tensor,
-    decisions: Decisions,
-    grammar: Grammar,
-    output: Tensor,
-    scale: float,
-    smoothing: float = 0.0,
+def decision_scores(
+    states: Tensor, decisions: Decisions, grammar: Grammar, output: Tensor, scale: float
 ) -> Tensor:
-    """Cross-entropy over the allowed tokens of every decision, summed.
+    """Log-probabilities (N, K + 1) of every decision's options; minus infinity where forbidden.
 
     ``states`` (batch, length, d) are the decoder's, ``output`` (vocabulary, d) its output
-    embedding. Smoothing spreads its share over the allowed tokens.
+    embedding.
     """
     device = states.device
     chosen = states[decisions.row.to(device), decisions.position.to(device)] * scale
@@ -47,9 +42,24 @@ def decision_loss(
         ],
         dim=1,
     ).float()
-    allowed = decisions.allowed.to(device)
-    scores = logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
-    loss = -scores.gather(1, decisions.choice.to(device)[:, None]).sum()
+    return logits.masked_fill(~decisions.allowed.to(device), -torch.inf).log_softmax(-1)
+
+
+def decision_loss(
+    states: Tensor,
+    decisions: Decisions,
+    grammar: Grammar,
+    output: Tensor,
+    scale: float,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy over the allowed tokens of every decision, summed.
+
+    Arguments as for :func:`decision_scores`. Smoothing spreads its share over the allowed tokens.
+    """
+    scores = decision_scores(states, decisions, grammar, output, scale)
+    allowed = decisions.allowed.to(scores.device)
+    loss = -scores.gather(1, decisions.choice.to(scores.device)[:, None]).sum()
     if smoothing:
         spread = scores.masked_fill(~allowed, 0.0).sum(-1) / allowed.sum(-1)
         loss = (1 - smoothing) * loss - smoothing * spread.sum()

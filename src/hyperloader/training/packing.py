@@ -64,6 +64,8 @@ def pack(
     source_of, target_of = _numbers(sources), _numbers(targets)
     tasks = tuple(windows[row[0]].task for row in rows)
     row, offset = torch.tensor([place[i] for i in range(len(windows))]).T
+    own = (source_of >= 0).long()
+    masks: tuple[Tensor, Tensor | None, Tensor] = (own, None, own)
     if together:
         causal = torch.ones(target_of.shape[1], target_of.shape[1]).tril().bool()
         masks = (
@@ -71,9 +73,6 @@ def pack(
             _far(target_of, target_of).masked_fill(~causal, FAR),
             _far(target_of, source_of),
         )
-    else:
-        own = (source_of >= 0).long()
-        masks = (own, None, own)
     return PackedBatch(
         _joined(sources, pad),
         _joined(shifted, pad),

@@ -1,0 +1,129 @@
+"""``hyperloader calibrate``: fit the temperatures that make scores probabilities."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hyperloader.builtin import BUILTIN
+from hyperloader.cli.evaluate import data_of, known_tasks
+from hyperloader.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hyperloader.corpora.corpus import Corpus
+    from hyperloader.modeling.calibration import Calibration
+    from hyperloader.tagger import Tagger
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A training run or a checkpoint.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Labelled data; default: what RUN used.")
+    ] = None,
+    sentences: Annotated[
+        int, typer.Option(min=1, help="Validation sentences of a task, at most.")
+    ] = 2000,
+    as_json: Annotated[bool, typer.Option("--json", help="What was found as JSON.")] = False,
+    device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
+) -> None:
+    """Fit one temperature a task on validation sentences and keep it in the checkpoint.
+
+    From then on a score of 0.8 means that about 80 % of such spans are right. Tags stay what they
+    are. A run is fitted on its own share of the data. A task with less than 50 validation
+    sentences takes a temperature fitted on all tasks together. ECE is the expected calibration
+    error of predicted spans (15 bins), at temperature 1 and at the fitted one.
+
+    Examples:
+
+      hyperloader calibrate runs/my-run
+
+      hyperloader calibrate my-tagger --data my_corpora
+    """
+    from hyperloader.corpora.registry import load_corpora
+    from hyperloader.tagger import Tagger
+    from hyperloader.training.run import RUN, RunFolder
+    from hyperloader.training.setup import select_data
+
+    if str(run) == BUILTIN:
+        raise ConfigError(
+            "the builtin tagger is part of the package and stays as it is; write a copy with "
+            "hyperloader export builtin FOLDER and calibrate that"
+        )
+    folder = data or data_of(run)
+    tagger = Tagger.from_pretrained(run, device)
+    if (run / RUN).is_file():
+        begun = RunFolder(run)
+        corpora = select_data(begun.recipe(), load_corpora(folder, begun.about()["tasks"]))
+    else:
+        corpora = load_corpora(folder, known_tasks(folder, tagger.tasks), require=())
+    for name in corpora:
+        tagger.labels(name)
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    found = calibrate_tagger(tagger, run, corpora, console, sentences)
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json"), indent=1))
+    else:
+        console.print(_table(found))
+
+
+def calibrate_trained(
+    run: Path, corpora: Mapping[str, "Corpus"], device: str, console: Console
+) -> None:
+    """Calibrate the best checkpoint of a run that has just ended, if its ``corpora`` (the share
+    that it was trained on) have enough validation sentences."""
+    from hyperloader.evaluation.calibration import ENOUGH, FITTED
+    from hyperloader.tagger import Tagger
+
+    count = sum(len(corpus.splits["validation"]) for corpus in corpora.values())
+    if count < ENOUGH:
+        console.print(f"not calibrated: {count} validation sentences, and it takes {ENOUGH}")
+        return
+    found = calibrate_tagger(Tagger.from_pretrained(run, device), run, corpora, console, FITTED)
+    console.print(
+        f"calibrated: the ECE of {found.overall.spans:,} validation spans went from "
+        f"{found.overall.ece_before:.4f} to {found.overall.ece_after:.4f}"
+    )
+
+
+def calibrate_tagger(
+    tagger: "Tagger",
+    path: Path,
+    corpora: Mapping[str, "Corpus"],
+    console: Console,
+    sentences: int,
+) -> "Calibration":
+    """Fit on the validation parts of ``corpora`` and write into the checkpoint at ``path``."""
+    from hyperloader.checkpoint import calibrate_checkpoint, checkpoint_folder
+    from hyperloader.evaluation.calibration import calibrate as fit
+
+    validation = {name: corpus.splits["validation"] for name, corpus in corpora.items()}
+    total = sum(min(len(part), sentences) for part in validation.values())
+    with console.status("calibrating") as status:
+        found = fit(
+            tagger.model,
+            tagger.codec,
+            validation,
+            source=f"{total:,} validation sentences of {', '.join(validation)}",
+            sentences=sentences,
+            tell=lambda task: status.update(f"calibrating: {task}"),
+        )
+    calibrate_checkpoint(checkpoint_folder(path), found)
+    return found
+
+
+def _table(found: "Calibration") -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column("task")
+    for column in ("sentences", "temperature", "spans", "ECE before", "after"):
+        table.add_column(column, justify="right")
+    for name, task in found.tasks.items():
+        temperature = f"{task.temperature:.3f}{' (shared)' if task.shared else ''}"
+        errors = (f"{task.ece_before:.4f}", f"{task.ece_after:.4f}")
+        table.add_row(name, f"{task.sentences:,}", temperature, f"{task.spans:,}", *errors)
+    errors = (f"{found.overall.ece_before:.4f}", f"{found.overall.ece_after:.4f}")
+    table.add_row("[bold]all spans", "", "", f"{found.overall.spans:,}", *errors)
+    return table

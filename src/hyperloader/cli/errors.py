@@ -1,0 +1,44 @@
+"""``hyperloader experiment errors``: what a system of an experiment gets wrong."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def errors(
+    results: Annotated[Path, typer.Argument(metavar="OUT", help="A folder of results.")],
+    system: Annotated[
+        str | None, typer.Option(help="Which system; default: the experiment's first.")
+    ] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Which share of the data; default: the largest.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The corpora, to show sentences from them.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Kinds of error for each corpus.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to; default: OUT/report.")
+    ] = None,
+) -> None:
+    """Write a system's commonest errors on each corpus, with a picture of the kinds of error.
+
+    Counts are of all finished seeds together. With --data each kind gets up to three sentences;
+    mind the corpora's licences before you pass them on.
+
+    Example: hyperloader experiment errors results/claim --system full --data my_corpora
+    """
+    from hyperloader.experiments.errors import write_errors
+    from hyperloader.experiments.results import Results
+
+    for path in write_errors(
+        Results(results),
+        out or results / "report",
+        system=system,
+        fraction=fraction,
+        data=data,
+        top=top,
+    ):
+        Console(highlight=False).print(str(path), markup=False, soft_wrap=True)

@@ -1,0 +1,210 @@
+"""Fitting temperatures on validation sentences, and measuring what they do to spans' scores.
+
+The temperature of a task is the one at which the gold decisions of its sentences are likeliest,
+each made after the right ones before it (teacher forced). Only the grammar's options are compared,
+as in decoding.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hyperloader.codec.codec import Codec
+from hyperloader.codec.collate import collate, encode_example
+from hyperloader.codec.decisions import find_decisions
+from hyperloader.codec.grammar import Grammar
+from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.token_tags import TokenCodec, collate_tokens
+from hyperloader.codec.windows import EncodedWindow
+from hyperloader.errors import DataError
+from hyperloader.evaluation.evaluate import evenly, predict
+from hyperloader.evaluation.metrics import ScoredExample
+from hyperloader.evaluation.reliability import reliability
+from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.bert import TokenTagger
+from hyperloader.modeling.calibration import Calibration, SpanCalibration, TaskCalibration
+from hyperloader.modeling.model import TaggingModel
+from hyperloader.training.losses import decision_scores
+from hyperloader.types import Example
+
+# A task with fewer sentences takes the temperature of all tasks together; with fewer in all
+# nothing is fitted, since a handful of right answers would make every score 1.
+ENOUGH = 50
+# Sentences of a task that a temperature is fitted on, and that spans are predicted in, at most.
+FITTED, MEASURED = 2000, 500
+COLDEST, HOTTEST, HALVINGS = 0.1, 10.0, 24
+BATCH = 32
+
+
+class GoldScores(NamedTuple):
+    """N decisions: ``scores`` (N, K) log-probabilities of their options, minus infinity where
+    there is none, and the gold ``choice`` (N,)."""
+
+    scores: Tensor
+    choice: Tensor
+
+
+def calibrate(
+    model: AttachedModel,
+    codec: Codec,
+    validation: Mapping[str, Sequence[Example]],
+    *,
+    source: str,
+    sentences: int = FITTED,
+    tell: Callable[[str], None] = lambda task: None,
+) -> Calibration:
+    """Fit a temperature for every task of ``validation``, and measure it on predicted spans.
+
+    Args:
+        source: what the sentences are, for the record.
+        sentences: of a task at most; they are taken evenly over the part.
+        tell: told of each task that it comes to.
+
+    Raises:
+        DataError: fewer than ``ENOUGH`` sentences in all, or a label that the task has not.
+    """
+    chosen = {name: evenly(part, sentences) for name, part in validation.items() if part}
+    total = sum(map(len, chosen.values()))
+    if total < ENOUGH:
+        raise DataError(
+            f"{total} validation sentences are too few to fit a temperature, which takes {ENOUGH}; "
+            "give labelled data with more (--data)"
+        )
+    gold: dict[str, list[GoldScores]] = {}
+    for name, part in chosen.items():
+        tell(name)
+        gold[name] = gold_scores(model, codec, part)
+    few = [name for name, part in chosen.items() if len(part) < ENOUGH]
+    shared = fit_temperature([s for parts in gold.values() for s in parts]) if few else 1.0
+    fitted = {
+        name: round(shared if name in few else fit_temperature(gold[name]), 4) for name in chosen
+    }
+    before: dict[str, list[ScoredExample]] = {}
+    after: dict[str, list[ScoredExample]] = {}
+    for name, part in chosen.items():
+        tell(name)
+        measured = evenly(part, MEASURED)
+        for found, temperatures in ((before, {}), (after, fitted)):
+            found[name] = predict(model, codec, measured, temperatures=temperatures)
+    tasks = {
+        name: TaskCalibration(
+            temperature=fitted[name],
+            shared=name in few,
+            sentences=len(part),
+            decisions=sum(len(s.choice) for s in gold[name]),
+            **_errors(before[name], after[name]).model_dump(),
+        )
+        for name, part in chosen.items()
+    }
+    overall = _errors(
+        *([e for examples in found.values() for e in examples] for found in (before, after))
+    )
+    return Calibration(tasks=tasks, overall=overall, fitted_on=source)
+
+
+def fit_temperature(gold: Sequence[GoldScores]) -> float:
+    """The temperature in [0.1, 10] at which the gold choices are likeliest; 1 without any.
+
+    The negative log-likelihood is convex in the inverse temperature, so the place where its
+    derivative crosses zero is found by halving.
+    """
+    if not any(len(part.choice) for part in gold):
+        return 1.0
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    for _ in range(HALVINGS):
+        middle = (low * high) ** 0.5
+        if _slope(gold, middle) > 0:
+            high = middle
+        else:
+            low = middle
+    return 1 / (low * high) ** 0.5
+
+
+def _slope(gold: Sequence[GoldScores], inverse: float) -> float:
+    """The derivative of the negative log-likelihood by the inverse temperature."""
+    slope = 0.0
+    for scores, choice in gold:
+        weights = (inverse * scores).softmax(-1)
+        expected = (weights * scores.masked_fill(weights == 0, 0.0)).sum(-1)
+        slope += float((expected - scores.gather(1, choice[:, None])[:, 0]).double().sum())
+    return slope
+
+
+@torch.no_grad()
+def gold_scores(
+    model: AttachedModel, codec: Codec, examples: Sequence[Example]
+) -> list[GoldScores]:
+    """The scores of all gold decisions in ``examples`` of one task, on the CPU, batch by batch.
+
+    Raises:
+        DataError: a span has a label that the task has not.
+        TypeError: ``codec`` is not of the model's kind.
+    """
+    windows = [w for example in examples for w in encode_example(codec, example)]
+    windows.sort(key=lambda window: len(window.source))
+    training = model.training
+    model.eval()
+    try:
+        if isinstance(model, TaggingModel) and isinstance(codec, SentTCodec):
+            return _of_text(model, codec, windows)
+        if isinstance(model, TokenTagger) and isinstance(codec, TokenCodec):
+            return _of_head(model, codec, windows)
+    finally:
+        model.train(training)
+    raise TypeError(f"a {type(model).__name__} does not go with a {type(codec).__name__}")
+
+
+def _of_text(
+    model: TaggingModel, codec: SentTCodec, windows: Sequence[EncodedWindow]
+) -> list[GoldScores]:
+    grammar, found = Grammar(codec.tag_ids), []
+    for start in range(0, len(windows), BATCH):
+        part = windows[start : start + BATCH]
+        decisions = find_decisions(part, codec, grammar)
+        batch = collate(part, codec.pieces.pad)
+        assert batch.labels is not None
+        states = model.decoder_states(
+            batch.input_ids.to(model.device),
+            batch.attention_mask.to(model.device),
+            batch.labels.to(model.device),
+            task_ids=model.task_ids(batch.tasks),
+        )
+        output = model.backbone.lm_head.weight
+        scores = decision_scores(states, decisions, grammar, output, model.output_scale).cpu()
+        # The columns of other tasks' tags are of no use here.
+        used = decisions.allowed.any(0).nonzero()[:, 0]
+        choice = torch.searchsorted(used, decisions.choice)
+        found.append(GoldScores(scores[:, used], choice))
+    return found
+
+
+def _of_head(
+    model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
+) -> list[GoldScores]:
+    found, start = [], 0
+    while start < len(windows):
+        # Rows of one length only: the gates see padding.
+        length, end = len(windows[start].source), start + 1
+        while end < min(len(windows), start + BATCH) and len(windows[end].source) == length:
+            end += 1
+        batch = collate_tokens(windows[start:end], codec.pieces.pad)
+        assert batch.labels is not None
+        logits = model(
+            batch.input_ids.to(model.device),
+            batch.attention_mask.to(model.device),
+            first=batch.first.to(model.device),
+        ).logits
+        known = batch.labels >= 0
+        scores = logits.float().log_softmax(-1).cpu()[known]
+        found.append(GoldScores(scores, batch.labels[known]))
+        start = end
+    return found
+
+
+def _errors(before: Sequence[ScoredExample], after: Sequence[ScoredExample]) -> SpanCalibration:
+    first, second = reliability(before), reliability(after)
+    return SpanCalibration(
+        spans=second.spans, ece_before=round(first.ece, 6), ece_after=round(second.ece, 6)
+    )

@@ -1,0 +1,122 @@
+"""The table of a folder of results in a README, between two comments that name the folder."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperloader.errors import DataError
+from hyperloader.experiments.content import APART, MISSING, share, title
+from hyperloader.experiments.results import Results
+from hyperloader.experiments.study import Study, Summary
+from hyperloader.experiments.tables import TextTable, cells, markdown
+from hyperloader.store import write_text
+
+END = "<!-- end of results -->"
+_START = re.compile(r"<!-- results: (\S+) -->")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What stands between two markers: ``folder`` as the first names it, ``lines[start:end]``."""
+
+    folder: str
+    start: int
+    end: int
+
+
+def find_blocks(path: Path, text: str) -> list[Block]:
+    """The blocks of a README's ``text``.
+
+    Raises:
+        DataError: a marker without its other half, with the line.
+    """
+    blocks: list[Block] = []
+    begun: tuple[str, int] | None = None
+    for number, line in enumerate(text.split("\n"), 1):
+        match = _START.fullmatch(line.strip())
+        if match and begun:
+            raise DataError(f"{begun[0]} has no {END} before the next block", path, begun[1])
+        if match:
+            begun = match[1], number
+        elif line.strip() == END:
+            if begun is None:
+                raise DataError(f"{END} has no <!-- results: FOLDER --> before it", path, number)
+            blocks.append(Block(begun[0], begun[1], number - 1))
+            begun = None
+    if begun:
+        raise DataError(f"{begun[0]} has no {END} after it; add that line", path, begun[1])
+    return blocks
+
+
+def update_readme(path: Path, results: Results) -> None:
+    """Write the table of ``results`` between its markers; the rest of the file is kept.
+
+    The markers stand on lines of their own, the first is ``<!-- results: FOLDER -->`` with the
+    folder as seen from the README. The file is written whole or not at all.
+
+    Raises:
+        ConfigError: no experiment in the folder.
+        DataError: the README cannot be read, or has no markers for the folder.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the README cannot be read ({error}); give a text file", path) from error
+    wanted = results.path.resolve()
+    blocks = [b for b in find_blocks(path, text) if (path.parent / b.folder).resolve() == wanted]
+    if not blocks:
+        raise DataError(
+            f"no place for the table of {results.path}: put the lines <!-- results: "
+            f"{_from(path, wanted)} --> and {END} where it is to stand",
+            path,
+        )
+    table = readme_table(Study.of(results))
+    lines = text.split("\n")
+    for block in reversed(blocks):
+        lines[block.start : block.end] = table.split("\n")
+    write_text(path, "\n".join(lines))
+
+
+def readme_table(study: Study) -> str:
+    """A row for each system: average F1 and seconds for each share, and trained parameters."""
+    several = any(study.apart(system) for system in study.systems())
+    header = ["system", "trained parameters"]
+    for fraction in study.fractions:
+        header += [f"F1, {share(fraction)}", f"seconds, {share(fraction)}"]
+    rows = []
+    for system in study.systems():
+        row = [title(study, system), _parameters(study, system)]
+        for fraction in study.fractions:
+            spent = Summary.of(study.training_seconds(system, fraction))
+            row += [_f1(study, system, fraction), f"{spent.mean:,.0f}" if spent else ""]
+        rows.append(cells(*row))
+    apart = f" {APART}: one model for each corpus; parameters are those of one." if several else ""
+    counts = {len(study.seeds(s, f)) for f in study.fractions for s in study.systems(f)}
+    seeds = " or ".join(map(str, sorted(counts)))
+    caption = (
+        f"F1 on the {study.about.score} part, averaged over {', '.join(study.tasks)}: mean ± "
+        f"standard deviation over {seeds} seeds, for each share of the training data. Seconds are "
+        f"those of the training steps alone.{apart}"
+    )
+    return f"\n{markdown(TextTable(caption, header, rows))}"
+
+
+def _f1(study: Study, system: str, fraction: float) -> str:
+    planned = len(study.seeds(system, fraction))
+    f1 = Summary.of(list(study.average(system, fraction).values()))
+    if f1 is None:
+        return MISSING if planned else "not planned"
+    spread = "" if f1.deviation is None else f" ± {f1.deviation:.4f}"
+    some = f" ({f1.seeds} of {planned} seeds)" if f1.seeds < planned else ""
+    return f"{f1.mean:.4f}{spread}{some}"
+
+
+def _parameters(study: Study, system: str) -> str:
+    known = (study.parameters(system, fraction) for fraction in study.fractions)
+    return next((f"{p.trainable:,.0f}" for p in known if p is not None), MISSING)
+
+
+def _from(readme: Path, folder: Path) -> str:
+    """``folder`` as a README names it: from its own folder where it lies below that."""
+    here = readme.parent.resolve()
+    return (folder.relative_to(here) if folder.is_relative_to(here) else folder).as_posix()
