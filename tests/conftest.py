@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pretraining_helpers"]
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("HYPERLOADER_SHARED", ROOT.parent / "shared"))
 
