@@ -1,10 +1,7 @@
-"""What the benchmarks share: sentences, models and timing by the median of several runs."""
+"""What the benchmarks share: sentences, models and the name of the machine."""
 
 import os
 import platform
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -21,17 +18,6 @@ def prepared(size: str = "mini") -> tuple[Checkpoint, TrainingData]:
     corpora = sample_corpora()
     checkpoint = build(recipe, corpora)
     return checkpoint, encode(checkpoint.codec, corpora)
-
-
-def median_seconds(run: Callable[[], object], repeats: int = 7) -> float:
-    """The median time of ``run`` after one run to warm up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def hardware() -> str:

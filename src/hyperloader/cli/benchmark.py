@@ -2,17 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from hyperloader.errors import ConfigError, HyperloaderError
-
-if TYPE_CHECKING:
-    from hyperloader.decoding.benchmark import BenchmarkResult
+from hyperloader.builtin import BUILTIN
+from hyperloader.errors import ConfigError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,7 +16,10 @@ app = typer.Typer(
     "Example: hyperloader benchmark decode --shape mini",
 )
 
-_RATIOS = ("generate / decoder", "generate / decoder warm", "decoder / pass", "decoder warm / pass")
+JSON = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")
+]
+Device = Annotated[str, typer.Option(help="Such as cuda.")]
 
 
 @app.callback()
@@ -31,123 +30,172 @@ def benchmark() -> None:
 @app.command()
 def decode(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A training run or a checkpoint.")
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="A training run, a checkpoint or builtin."),
     ] = None,
     shape: Annotated[
         list[str] | None,
         typer.Option(help="A shape with made-up weights (mini, t5-small, t5-base, …); repeatable."),
     ] = None,
     batch: Annotated[
-        list[int] | None, typer.Option(min=1, help="A batch size; repeatable [default: 1, 8, 32].")
+        list[int] | None,
+        typer.Option(min=1, help="A batch size; repeatable [default: 1, 8, 32, 128]."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Sentences for RUN; default: sample ones.")
+        Path | None, typer.Option(metavar="DIR", help="Labelled sentences; default: sample ones.")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="The task of RUN to measure.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task to measure.")] = None,
     generate: Annotated[
         bool, typer.Option(help="Also time Hugging Face generate, which takes most of the time.")
     ] = True,
-    device: Annotated[str, typer.Option(help="Such as cuda.")] = "cpu",
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Run in bfloat16.")] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all numbers here.")
+    memory: Annotated[
+        bool, typer.Option(help="Also compare the peak memory, each in a process of its own.")
+    ] = True,
+    grow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AXIS",
+            help="Instead: how the cost grows with words, labels, tasks or batch (choose one), on "
+            "one --shape [default: builtin].",
+        ),
     ] = None,
+    value: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="With --grow: how many; repeatable, smallest first."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Repetitions of a time, at least.")] = 3,
+    device: Device = "cpu",
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 or int8 (CPU).")] = "float32",
+    json_file: JSON = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the times as PNG.")
+        Path | None, typer.Option(metavar="FILE", help="Draw the times as PNG or SVG.")
     ] = None,
 ) -> None:
     """Compare the decoder with generate and with the floor, one teacher-forced pass.
 
-    Without RUN and --shape the shapes mini and t5-small are measured, in about two minutes.
+    Without RUN and --shape the builtin tagger and the shapes t5-small and t5-base are measured, in
+    about a quarter of an hour on one core.
 
     Example: hyperloader benchmark decode --shape t5-small --json speed.json --plot speed.png
+
+    Example: hyperloader benchmark decode --grow labels --plot labels.png
     """
-    import torch
-
-    from hyperloader.decoding.benchmark import run_benchmark
-    from hyperloader.decoding.benchmark_models import run_subject, shape_subject
-
-    if run is None and (data or task):
-        raise ConfigError("--data and --task are for a RUN; name one")
-    console = Console(highlight=False)
-    with console.status("making models"):
-        shapes = shape or (["mini", "t5-small"] if run is None else [])
-        subjects = [shape_subject(name) for name in shapes]
-        if run is not None:
-            subjects.insert(0, run_subject(run, data, task))
-        for subject in subjects:
-            try:
-                subject.model.to(device, torch.bfloat16 if bfloat16 else None)
-            except (RuntimeError, AssertionError) as error:
-                reason = str(error).splitlines()[0]
-                raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
-    with console.status("measuring") as status:
-        result = run_benchmark(
-            subjects, batch_sizes=batch or (1, 8, 32), generate=generate, advance=status.update
-        )
-    console.print(f"{result.device}, {result.threads} threads, torch {result.torch}")
-    console.print(_table(result))
-    for subject_result in result.subjects:
-        mixed = subject_result.mixed_over_single
-        console.print(
-            f"{escape(subject_result.name)}: {subject_result.words_per_sentence:.1f} words a "
-            f"sentence, {subject_result.outside_share:.0%} of them O"
-            + (
-                f"; {subject_result.mixed_tasks} tasks in one batch take {mixed:.2f} times as long"
-                if mixed
-                else ""
+    if grow is not None:
+        if run is not None or batch or data or task or not generate:
+            raise ConfigError(
+                "--grow makes up its sentences and batches; with it give --shape, --value, "
+                "--repeats, --device, --precision, --json and --plot only"
             )
-        )
-    if json_file is not None:
-        from hyperloader.store import write_text
+        _grow(grow, shape, value, device, precision, repeats, json_file, plot)
+        return
+    if value:
+        raise ConfigError("--value says how far to --grow: give --grow AXIS too")
 
-        write_text(json_file, json.dumps(result.to_json(), indent=1) + "\n")
-        console.print(f"numbers: {json_file}")
+    from hyperloader.cli.benchmark_report import plot_decoding, show_decoding
+    from hyperloader.decoding.benchmark import BATCHES, run_benchmark
+    from hyperloader.decoding.benchmark_models import Wanted
+
+    if run is None and not shape:
+        run, shape = Path(BUILTIN), ["t5-small", "t5-base"]
+    wanted = [Wanted(name, False, data, task, device, precision) for name in shape or ()]
+    if run is not None:
+        wanted.insert(0, Wanted(str(run), True, data, task, device, precision))
+    console = Console(highlight=False)
+    with console.status("making models") as status:
+        result = run_benchmark(
+            [one.make() for one in wanted],
+            batch_sizes=batch or BATCHES,
+            generate=generate,
+            memory=memory,
+            repeats=repeats,
+            advance=status.update,
+        )
+    show_decoding(console, result)
+    _write(console, json_file, result.to_json())
     if plot is not None:
-        _plot(plot, result)
+        plot_decoding(plot, result)
         console.print(f"plot: {plot}")
 
 
-def _table(result: "BenchmarkResult") -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("model", "batch", *_RATIOS, "sentences/s", "passes", "fed"):
-        table.add_column(name, justify="left" if name == "model" else "right")
-    for subject in result.subjects:
-        for m in subject.measurements:
-            table.add_row(
-                escape(subject.name),
-                str(m.batch),
-                *(f"{m.ratios[name]:.2f}" if name in m.ratios else "-" for name in _RATIOS),
-                f"{m.batch / m.seconds['decoder']:.1f}",
-                f"{m.work['passes']:.0f}",
-                f"{m.work['fed']:.2f}",
-            )
-    return table
+def _grow(
+    axis: str,
+    shape: list[str] | None,
+    values: list[int] | None,
+    device: str,
+    precision: str,
+    repeats: int,
+    json_file: Path | None,
+    plot: Path | None,
+) -> None:
+    from hyperloader.cli.benchmark_report import plot_growth, show_growth
+    from hyperloader.decoding.benchmark_growth import measure_growth
 
-
-def _plot(path: Path, result: "BenchmarkResult") -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("--plot needs matplotlib: pip install 'hyperloader[plots]'") from error
-    count = len(result.subjects)
-    figure = Figure(figsize=(4.2 * count, 3.6), dpi=120, layout="constrained")
-    panels = figure.subplots(1, count, squeeze=False)[0]
-    for axes, subject in zip(panels, result.subjects, strict=True):
-        for name in subject.measurements[0].seconds:
-            points = [
-                (m.batch, 1000 * m.seconds[name] / m.batch)
-                for m in subject.measurements
-                if name in m.seconds
-            ]
-            axes.plot(*zip(*points, strict=True), "o-", label=name)
-        axes.set(
-            title=subject.name,
-            xlabel="sentences in a batch",
-            ylabel="milliseconds a sentence",
-            xscale="log",
-            yscale="log",
+    if shape and len(shape) > 1:
+        raise ConfigError("--grow measures one model: give one --shape")
+    console = Console(highlight=False)
+    with console.status("making models") as status:
+        growth = measure_growth(
+            axis,  # type: ignore[arg-type]
+            shape=shape[0] if shape else BUILTIN,
+            values=values,
+            device=device,
+            precision=precision,
+            repeats=repeats,
+            advance=status.update,
         )
-        axes.grid(which="both", alpha=0.3)
-    axes.legend(fontsize="x-small")
-    figure.savefig(path)
+    show_growth(console, growth)
+    _write(console, json_file, growth.to_json())
+    if plot is not None:
+        plot_growth(plot, growth)
+        console.print(f"plot: {plot}")
+
+
+@app.command()
+def train(
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="builtin or a shape with made-up weights (t5-small, …); repeatable."),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Sentences a step [default: 32, t5-base: 8].")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Labelled corpora; default: sample ones.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Steps of each contender.")] = 5,
+    device: Device = "cpu",
+    json_file: JSON = None,
+) -> None:
+    """Compare what a training step costs, in time and in memory.
+
+    HyperLoader with either loss, the same modules with free parameters, and full fine-tuning; on
+    builtin, t5-small and t5-base, in some minutes. Every contender has a process of its own.
+
+    Example: hyperloader benchmark train --shape builtin --json step.json
+    """
+    from hyperloader.cli.benchmark_report import show_training
+    from hyperloader.experiments.benchmark_training import SHAPES, measure_training
+
+    console = Console(highlight=False)
+    with console.status("starting") as status:
+        result = measure_training(
+            shapes=shape or SHAPES,
+            data=data,
+            batch=batch,
+            repeats=repeats,
+            device=device,
+            advance=status.update,
+        )
+    show_training(console, result)
+    _write(console, json_file, result.to_json())
+
+
+def _write(console: Console, path: Path | None, numbers: dict[str, Any]) -> None:
+    """All numbers and what they were made with."""
+    if path is None:
+        return
+    from hyperloader.experiments.environment import environment
+    from hyperloader.store import write_text
+
+    write_text(path, json.dumps({"environment": environment(), **numbers}, indent=1) + "\n")
+    console.print(f"numbers: {path}")

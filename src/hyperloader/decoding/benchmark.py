@@ -1,30 +1,44 @@
 """How fast decoding is: the decoder, Hugging Face ``generate`` and the floor, in one run.
 
-The floor is one teacher-forced pass over the answer, without and with the product with the whole
-vocabulary. ``generate`` runs on the same weights and makes as many tokens as the answer has, freely
-and (small batches) under the grammar as a prefix constraint.
+Who runs against whom: :mod:`hyperloader.decoding.benchmark_contenders`.
 """
 
-import copy
 import platform
-import statistics
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
-from torch import Tensor
 
-from hyperloader.codec.collate import Batch, EncodedWindow, collate, encode_example, encode_words
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.decoding.benchmark_models import Planted, Subject
-from hyperloader.decoding.constraint import prefix_constraint
-from hyperloader.decoding.engine import DecodedWindow, Decoder
-from hyperloader.types import Example
+from hyperloader.codec.collate import EncodedWindow
+from hyperloader.decoding.benchmark_contenders import (
+    AT_ONCE,
+    CONSTRAINED,
+    CONSTRAINED_UP_TO,
+    DECODER,
+    GENERATE,
+    PASS,
+    SPACY,
+    WARM,
+    WHOLE_PASS,
+    Course,
+    Sentence,
+    generating,
+    has_spacy,
+    passing,
+    spacy_ner,
+)
+from hyperloader.decoding.benchmark_models import SEED, Subject, Wanted
+from hyperloader.decoding.benchmark_timing import (
+    Contender,
+    in_fresh_process,
+    medians,
+    peak_memory,
+    take_turns,
+)
 
-ENOUGH_SECONDS, MOST_REPEATS = 2.0, 7
-CONSTRAINED_UP_TO = 8
-MIXED_BATCH = 32
+BATCHES = (1, 8, 32, 128)
+
+Advance = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -34,38 +48,47 @@ class Measurement:
     Attributes:
         seconds: the median time of a batch by ``decoder`` (without a memory), ``decoder warm``
             (that has read other sentences of the task), ``generate``, ``constrained generate``,
-            ``pass`` and ``pass with vocabulary``.
+            ``pass``, ``pass with vocabulary`` and, where it is installed, ``spaCy NER``.
+        repeats: how many times each median is of.
         ratios: ``generate / decoder``, ``decoder / pass`` and the same of ``decoder warm``.
-        target_tokens: of the batch's answer; ``fed`` and ``fed warm`` are how many the decoder fed
-            for each of them, ``passes`` and ``passes warm`` how many passes it took.
+        target_tokens: of the batch's answer; in ``work``, ``fed`` and ``fed warm`` are how many
+            the decoder fed for each of them, ``passes`` and ``passes warm`` how many it took.
         same_as_constrained: share of sentences that constrained generation tags alike (of a run).
-        peak_memory: bytes, on CUDA only.
     """
 
     batch: int
     target_tokens: int
     seconds: dict[str, float] = field(default_factory=dict)
+    repeats: dict[str, int] = field(default_factory=dict)
     ratios: dict[str, float] = field(default_factory=dict)
     work: dict[str, float] = field(default_factory=dict)
     same_as_constrained: float | None = None
-    peak_memory: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class SubjectResult:
     """What was measured of one model.
 
-    ``mixed_over_single`` is the time of a batch whose rows have ``mixed_tasks`` tasks over that of
-    the same sentences as one task (of planted answers, which are then the same).
+    Attributes:
+        mixed_over_single: the time of ``AT_ONCE`` sentences whose rows have all ``mixed_tasks``
+            tasks in turn, over that of the same sentences as one task; the mean over the tasks
+            where their answers differ.
+        peak_memory: bytes above the loaded model that ``decoder`` and ``generate`` take at their
+            peak for a batch of ``memory_batch``; empty where it was not measured.
+        memory_ratio: ``generate / decoder`` of these.
     """
 
     name: str
+    precision: str
     parameters: int
     words_per_sentence: float
     outside_share: float
     measurements: list[Measurement]
     mixed_tasks: int = 1
     mixed_over_single: float | None = None
+    memory_batch: int = AT_ONCE
+    peak_memory: dict[str, int] = field(default_factory=dict)
+    memory_ratio: float | None = None
 
 
 @dataclass(slots=True)
@@ -75,6 +98,7 @@ class BenchmarkResult:
     device: str
     threads: int
     torch: str
+    seed: int
     subjects: list[SubjectResult]
 
     def to_json(self) -> dict[str, object]:
@@ -82,213 +106,149 @@ class BenchmarkResult:
         return asdict(self)
 
 
+def device_name(device: torch.device) -> str:
+    """The device in words."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return f"{device.type} ({name})"
+
+
 def run_benchmark(
     subjects: Sequence[Subject],
     *,
-    batch_sizes: Sequence[int] = (1, 8, 32),
+    batch_sizes: Sequence[int] = BATCHES,
     generate: bool = True,
-    advance: Callable[[str], None] = lambda what: None,
+    memory: bool = True,
+    repeats: int = 3,
+    advance: Advance = lambda what: None,
 ) -> BenchmarkResult:
     """Measure ``subjects`` (one at least), whose models are on the device in question.
 
     Args:
         generate: also time ``generate``, which takes most of the time.
+        memory: also compare peak memory, of subjects that another process can make.
+        repeats: of each time at least, but for what is very slow.
         advance: is told what is measured next.
     """
-    device = subjects[0].model.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    measured = [_measure_subject(s, batch_sizes, generate, advance) for s in subjects]
+    measured = []
+    for subject in subjects:
+        result = _measure_subject(subject, batch_sizes, generate, repeats, advance)
+        if memory and generate and subject.wanted is not None:
+            advance(f"{subject.name}: memory")
+            _compare_memory(subject.wanted, result)
+        measured.append(result)
     return BenchmarkResult(
-        f"{device.type} ({name})", torch.get_num_threads(), torch.__version__, measured
+        device_name(subjects[0].model.device),
+        torch.get_num_threads(),
+        torch.__version__,
+        SEED,
+        measured,
     )
 
 
 @torch.no_grad()
 def _measure_subject(
-    subject: Subject, batch_sizes: Sequence[int], generate: bool, advance: Callable[[str], None]
+    subject: Subject, batch_sizes: Sequence[int], generate: bool, repeats: int, advance: Advance
 ) -> SubjectResult:
-    model, codec = subject.model.eval(), subject.codec
-    warm, cold = Decoder(model, codec), Decoder(model, codec, learn=False)
-
-    def decoded(windows: Sequence[EncodedWindow], decoder: Decoder) -> list[DecodedWindow]:
-        batch = collate(windows, codec.pieces.pad)
-        if subject.planted:
-            decoder.judge = Planted(decoder.paths, codec, windows)
-        return decoder.decode_batch(batch)
-
     advance(f"{subject.name}: {len(subject.earlier)} earlier sentences")
-    earlier = _windows(subject, subject.earlier)
-    for start in range(0, len(earlier), MIXED_BATCH):
-        decoded(earlier[start : start + MIXED_BATCH], warm)
-    windows = _windows(subject, subject.sentences)
+    course = Course(subject)
+    _ = course.warm
     measurements = []
     for size in batch_sizes:
         advance(f"{subject.name}: batch {size}")
-        chosen = _middle(windows, size)
-        found = decoded(chosen, cold)
-        warm.judge = cold.judge
-        answered = [_answered(codec, w, f) for w, f in zip(chosen, found, strict=True)]
-        measurements.append(_measure(warm, cold, answered, generate))
-    shown = _middle(windows, MIXED_BATCH)
+        answered = course.answered(course.middle(size))
+        measurements.append(_measure(course, answered, generate, repeats))
+    shown = [sentence.window for sentence in course.middle(AT_ONCE)]
     words = sum(window.words for window in shown)
-    spans = [span for found in decoded(shown, cold) for span in found.spans]
+    spans = [span for found in course.decoded(shown) for span in found.spans]
     result = SubjectResult(
         subject.name,
-        model.parameter_counts()["total"],
+        subject.wanted.precision if subject.wanted else "float32",
+        course.model.parameter_counts()["total"],
         words / len(shown),
         1 - sum(span.end - span.start for span in spans) / words,
         measurements,
     )
-    # The tasks of a run have other answers, of other lengths: nothing to compare.
-    if subject.planted:
-        result.mixed_tasks = len(subject.tasks)
+    if len(subject.tasks) > 1:
         advance(f"{subject.name}: {len(subject.tasks)} tasks in one batch")
-        tasks = [subject.tasks[i % len(subject.tasks)] for i in range(len(shown))]
-        mixed = [
-            EncodedWindow(w.source, w.target, name, w.words, w.window)
-            for w, name in zip(shown, tasks, strict=True)
-        ]
-        one, several = (
-            _median(model.device, lambda rows=rows: decoded(rows, cold))  # type: ignore[misc]
-            for rows in (shown, mixed)
-        )
-        result.mixed_over_single = several / one
+        result.mixed_tasks = len(subject.tasks)
+        result.mixed_over_single = _mixed_over_single(course, shown, repeats)
     return result
 
 
 def _measure(
-    warm: Decoder, cold: Decoder, answered: Sequence[EncodedWindow], generate: bool
+    course: Course, sentences: Sequence[Sentence], generate: bool, repeats: int
 ) -> Measurement:
-    """``answered`` is one batch, with the decoder's answers as its targets."""
-    model, codec, device = cold.model, cold.codec, cold.model.device
-    batch = _to(collate(answered, codec.pieces.pad), device)
-    assert batch.labels is not None
-    labels, ids = batch.labels, model.task_ids(batch.tasks)
-    longest = max(len(window.target) for window in answered)
-    result = Measurement(len(answered), sum(len(window.target) for window in answered))
-    memory, current = warm.memory, [cold]
-
-    def decode() -> None:
-        current[0].decode_batch(batch)
-
-    def fresh() -> None:  # every repetition sees the sentences for the first time
-        warm.memory = copy.deepcopy(memory)
-        current[0] = warm
-
-    def states() -> Tensor:
-        return model.decoder_states(batch.input_ids, batch.attention_mask, labels, task_ids=ids)
-
-    def free(**more: object) -> Tensor:
-        return model.generate(
-            batch.input_ids,
-            task=ids,
-            attention_mask=batch.attention_mask,
-            max_new_tokens=longest,
-            min_new_tokens=longest,
-            do_sample=False,
-            num_beams=1,
-            use_cache=True,
-            **more,
-        )
-
-    for name, decoder, prepare in (
-        ("decoder", cold, lambda: None),
-        ("decoder warm", warm, fresh),
-    ):
-        suffix = name.removeprefix("decoder")
-        result.seconds[name] = _timed(result, name, device, decode, prepare)
-        prepare()
-        decoder.work.passes = decoder.work.tokens = 0
-        decode()
-        result.work[f"passes{suffix}"] = decoder.work.passes
-        result.work[f"fed{suffix}"] = decoder.work.tokens / result.target_tokens
-    warm.memory = memory
-    _timed(result, "pass", device, states)
-    _timed(result, "pass with vocabulary", device, lambda: model.backbone.lm_head(states()))
+    """``sentences`` are one batch, with the decoder's answers as its targets."""
+    windows = [sentence.window for sentence in sentences]
+    result = Measurement(len(windows), sum(len(window.target) for window in windows))
+    constrained = generate and len(windows) <= CONSTRAINED_UP_TO
+    contenders = {
+        DECODER: course.decoding(windows),
+        WARM: course.decoding(windows, course.warm),
+        PASS: passing(course, windows),
+        WHOLE_PASS: passing(course, windows, vocabulary=True),
+    }
     if generate:
-        _timed(result, "generate", device, free)
-        if len(answered) <= CONSTRAINED_UP_TO:
-            allow = prefix_constraint(codec, answered)
-            _timed(
-                result, "constrained generate", device, lambda: free(prefix_allowed_tokens_fn=allow)
-            )
-        if len(answered) <= CONSTRAINED_UP_TO and cold.judge is None:
-            rows = free(prefix_allowed_tokens_fn=allow).tolist()
-            alike = [
-                row[1 : len(w.target)] == w.target[:-1]
-                for row, w in zip(rows, answered, strict=True)
-            ]
-            result.same_as_constrained = sum(alike) / len(alike)
-    for name in ("decoder", "decoder warm"):
-        result.ratios[f"{name} / pass"] = result.seconds[name] / result.seconds["pass"]
+        contenders[GENERATE] = generating(course, windows)
+    if constrained:
+        contenders[CONSTRAINED] = generating(course, windows, constrained=True)
+    if has_spacy():
+        contenders[SPACY] = spacy_ner(course, sentences)
+    times = take_turns(contenders, course.model.device, repeats=repeats)
+    result.seconds = medians(times)
+    result.repeats = {name: len(taken) for name, taken in times.items()}
+    if constrained and not course.subject.planted:
+        rows = contenders[CONSTRAINED].run().tolist()  # type: ignore[attr-defined]
+        alike = [r[1 : len(w.target)] == w.target[:-1] for r, w in zip(rows, windows, strict=True)]
+        result.same_as_constrained = sum(alike) / len(alike)
+    for name, decoder in ((DECODER, course.cold), (WARM, course.warm)):
+        suffix = name.removeprefix(DECODER)
+        work = course.work(windows, decoder)
+        result.work[f"passes{suffix}"] = work.passes
+        result.work[f"fed{suffix}"] = work.tokens / result.target_tokens
+        result.ratios[f"{name} / {PASS}"] = result.seconds[name] / result.seconds[PASS]
         if generate:
-            result.ratios[f"generate / {name}"] = result.seconds["generate"] / result.seconds[name]
+            result.ratios[f"{GENERATE} / {name}"] = result.seconds[GENERATE] / result.seconds[name]
     return result
 
 
-def _timed(
-    result: Measurement,
-    name: str,
-    device: torch.device,
-    run: Callable[[], object],
-    prepare: Callable[[], object] = lambda: None,
-) -> float:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    result.seconds[name] = _median(device, run, prepare)
-    if device.type == "cuda":
-        result.peak_memory[name] = torch.cuda.max_memory_allocated(device)
-    return result.seconds[name]
+def _mixed_over_single(course: Course, windows: Sequence[EncodedWindow], repeats: int) -> float:
+    """Every sentence is tagged as every task on both sides, unless all tasks' answers are alike."""
+    tasks = course.subject.tasks
+    count = 1 if course.subject.planted else len(tasks)
+
+    def batch(chosen: Sequence[str]) -> Contender:
+        rows = [replace(w, task=chosen[i % len(chosen)]) for i, w in enumerate(windows)]
+        return course.decoding(rows)
+
+    contenders = {f"single {i}": batch([tasks[i]]) for i in range(count)}
+    contenders |= {f"mixed {i}": batch([*tasks[i:], *tasks[:i]]) for i in range(count)}
+    seconds = medians(take_turns(contenders, course.model.device, repeats=repeats, enough=1.0))
+    mixed = sum(taken for name, taken in seconds.items() if name.startswith("mixed"))
+    return mixed / sum(taken for name, taken in seconds.items() if name.startswith("single"))
 
 
-def _median(
-    device: torch.device,
-    run: Callable[[], object],
-    prepare: Callable[[], object] = lambda: None,
-) -> float:
-    """The median time of several runs after one to warm up; of one where they take long."""
-    times: list[float] = []
-    for _ in range(MOST_REPEATS + 1):
-        prepare()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        start = time.perf_counter()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-        if sum(times) > ENOUGH_SECONDS:
-            break
-    return statistics.median(times[1:] or times)
+def _compare_memory(wanted: Wanted, result: SubjectResult) -> None:
+    for name in (DECODER, GENERATE):
+        peak = in_fresh_process(peak_of, wanted, name, AT_ONCE)
+        if peak is None:
+            return
+        result.peak_memory[name] = peak
+    result.memory_ratio = result.peak_memory[GENERATE] / max(1, result.peak_memory[DECODER])
 
 
-def _windows(subject: Subject, sentences: Sequence[Example]) -> list[EncodedWindow]:
-    """The windows of ``sentences``; with their gold targets where these are planted."""
-    task = subject.tasks[0]
-    if not subject.planted:
-        return [w for e in sentences for w in encode_words(subject.codec, e.words, task)]
-    gold = (Example(e.words, e.spans, task) for e in sentences)
-    return [window for example in gold for window in encode_example(subject.codec, example)]
+@torch.no_grad()
+def peak_of(wanted: Wanted, contender: str, batch: int) -> int | None:
+    """Bytes above the loaded model that ``decoder`` or ``generate`` takes at its peak.
 
-
-def _middle(windows: Sequence[EncodedWindow], size: int) -> list[EncodedWindow]:
-    """``size`` windows around the median length, repeated where there are fewer."""
-    ordered = sorted(windows, key=lambda window: window.words)
-    start = max(0, (len(ordered) - size) // 2)
-    return [ordered[(start + i) % len(ordered)] for i in range(size)]
-
-
-def _answered(codec: SentTCodec, window: EncodedWindow, found: DecodedWindow) -> EncodedWindow:
-    target = codec.encode_target(found.spans, window.words, window.task)
-    return EncodedWindow(window.source, target, window.task, window.words, window.window)
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    assert batch.labels is not None
-    return Batch(
-        batch.input_ids.to(device),
-        batch.attention_mask.to(device),
-        batch.labels.to(device),
-        batch.tasks,
-        batch.words,
-    )
+    Meant for a process of its own: see :func:`~hyperloader.decoding.benchmark_timing.peak_memory`.
+    """
+    course = Course(wanted.make())
+    make = course.decoding if contender == DECODER else lambda w: generating(course, w)
+    windows = [sentence.window for sentence in course.answered(course.middle(batch))]
+    first = make(windows[:1])
+    first.prepare()
+    first.run()  # what libraries set up once is not counted
+    measured = make(windows)
+    measured.prepare()
+    return peak_memory(measured.run, course.model.device)

@@ -6,31 +6,40 @@ sentences: every product has its full size, and how often drafts fail is near wh
 show. A run needs none of this and is the better witness.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import (
+    AutoTokenizer,
+    PreTrainedModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
+from hyperloader.builtin import BUILTIN, backbone_path
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.collate import EncodedWindow
-from hyperloader.codec.labels import verbalise
 from hyperloader.codec.sentt import CodecConfig, SentTCodec
-from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.sample import sample_corpora
 from hyperloader.decoding.draft import Layout
 from hyperloader.decoding.paths import TagPaths
-from hyperloader.errors import ConfigError, DataError, unknown
-from hyperloader.modeling.backbone import SCRATCH, SHAPES
+from hyperloader.errors import ConfigError, DataError, HyperloaderError, unknown
+from hyperloader.modeling.backbone import SCRATCH, SHAPES, attention, load_backbone
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.quantised import quantise
 from hyperloader.types import Example
 
-SAMPLE_TASK, COPIES = "travel", 7
+SAMPLE_TASK, COPIES, SEED = "travel", 7, 0
+# The builtin recipes' sizes; published shapes have the defaults, which are the published ones.
+SETTINGS: dict[str, dict[str, int]] = {BUILTIN: {"reduction_factor": 8, "lora_rank": 16}}
+DROPOUT = 0.1
+PRECISIONS = ("float32", "bfloat16", "int8")
 EARLIER_SENTENCES = 64
 # Of eight decisions after a word that was drafted wrong, so many come out as O whatever is right.
 MISLED = 3
@@ -41,7 +50,7 @@ class Subject:
     """A model with ``sentences`` to measure and ``earlier`` ones of the same kind.
 
     The first of ``tasks`` is measured; all of them where tasks are mixed. ``planted``: the gold
-    tags are the answers, whatever the model says.
+    tags are the answers, whatever the model says. ``wanted`` makes the subject anew, where needed.
     """
 
     name: str
@@ -51,6 +60,45 @@ class Subject:
     sentences: tuple[Example, ...]
     earlier: tuple[Example, ...]
     planted: bool = False
+    wanted: "Wanted | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A subject in words, so that another process can make it too.
+
+    ``name`` is a shape, or with ``is_run`` a run, a checkpoint or ``builtin``. ``precision`` is one
+    of ``PRECISIONS``.
+    """
+
+    name: str
+    is_run: bool = False
+    data: Path | None = None
+    task: str | None = None
+    device: str = "cpu"
+    precision: str = "float32"
+
+    def make(self) -> Subject:
+        """The subject, on its device and in its precision; errors as of the makers below."""
+        if self.is_run:
+            subject = run_subject(Path(self.name), self.data, self.task)
+        else:
+            subject = shape_subject(self.name, self.data, self.task)
+        place(subject.model, self.device, self.precision)
+        return replace(subject, wanted=self)
+
+
+def place(model: TaggingModel, device: str, precision: str = "float32") -> None:
+    """Move ``model`` in place. Raises HyperloaderError where it cannot be."""
+    if precision not in PRECISIONS:
+        raise ConfigError(unknown("precision", precision, PRECISIONS))
+    try:
+        model.to(device, torch.bfloat16 if precision == "bfloat16" else None)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
+    if precision == "int8":
+        quantise(model)
 
 
 class Planted:
@@ -118,31 +166,69 @@ def run_subject(run: Path, data: Path | None = None, task: str | None = None) ->
     return Subject(run.name, model, codec, order, *_sentences(corpus))
 
 
-def shape_subject(name: str) -> Subject:
+def shape_subject(name: str, data: Path | None = None, task: str | None = None) -> Subject:
     """A shape (mini, t5-small, …) with random weights and planted answers.
 
-    Its task is there seven times under different names, to measure batches of mixed tasks.
+    Its one task, of labelled ``data`` or a sample, is there seven times under different names, to
+    measure batches of mixed tasks.
+
+    Raises:
+        ConfigError: no such shape, or no such task among the samples.
+        DataError: the data lack the task's sentences.
     """
-    if name not in SHAPES and name not in SCRATCH:
-        raise ConfigError(unknown("shape", name, [*SCRATCH, *SHAPES]))
-    corpus = sample_corpora()[SAMPLE_TASK]
-    labels = corpus.labels("train")
-    texts = list(verbalise(labels, "readable").values())
-    words = [" ".join(example.words) for example in corpus.splits["train"]]
-    tokenizer = train_tokenizer([*words, *(["O", "I", *texts] * 100)], vocab_size=2000)
-    tasks = tuple(f"{SAMPLE_TASK} {i}" for i in range(1, COPIES + 1))
-    codec = SentTCodec(tokenizer, dict.fromkeys(tasks, labels), CodecConfig(label_text="readable"))
-    torch.manual_seed(0)
-    published = name in SHAPES
+    if data is None:
+        corpora, first = sample_corpora(), task or SAMPLE_TASK
+        if first not in corpora:
+            raise ConfigError(unknown("sample task", first, corpora))
+    else:
+        corpora = load_corpora(data, None if task is None else [task], require=())
+        first = task or next(iter(corpora))
+    corpus = corpora[first]
+    tasks = tuple(f"{first} {i}" for i in range(1, COPIES + 1))
+    model, codec = planted_model(name, dict.fromkeys(tasks, corpus.labels()))
+    return Subject(name, model, codec, tasks, *_sentences(corpus), planted=True)
+
+
+def planted_model(
+    shape: str, labels: Mapping[str, Sequence[str]], *, method: str = "hyperloader"
+) -> tuple[TaggingModel, SentTCodec]:
+    """A model that has learnt no task, for the ``labels`` of its tasks, in evaluation mode.
+
+    Its tokenizer is the builtin one whatever its ``shape``, so that sentences and labels are as
+    long for all of them. Raises ConfigError for a shape that is not known.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(backbone_path(BUILTIN))
+    settings = ModelConfig(tasks=tuple(labels), method=method, **SETTINGS.get(shape, {}))
+    wants_prefix = {"never": False, "several": len(labels) > 1, "always": True}
+    config = CodecConfig(label_text="readable", task_prefix=wants_prefix[settings.row.task_prefix])
+    codec = SentTCodec(tokenizer, labels, config)
+    torch.manual_seed(SEED)
+    return TaggingModel(_backbone(shape, codec), settings).eval(), codec
+
+
+def check_shape(name: str) -> None:
+    """Raise ConfigError unless ``name`` is ``builtin`` or a shape."""
+    if name not in (known := (BUILTIN, *SCRATCH, *SHAPES)):
+        raise ConfigError(unknown("shape", name, known))
+
+
+def _backbone(shape: str, codec: SentTCodec) -> PreTrainedModel:
+    check_shape(shape)
+    if shape == BUILTIN:
+        return load_backbone(BUILTIN, dropout=DROPOUT)
+    published = shape in SHAPES
+    sizes = {"d_kv": 64, **SHAPES[shape]} if published else SCRATCH[shape]
     config = T5Config(
-        vocab_size=32128 if published else len(tokenizer),
         pad_token_id=codec.pieces.pad,
         eos_token_id=codec.pieces.eos,
         decoder_start_token_id=codec.pieces.pad,
-        **({"d_kv": 64, **SHAPES[name]} if published else SCRATCH[name]),
+        dropout_rate=DROPOUT,
+        vocab_size=32128 if published else len(codec.tokenizer),
+        **sizes,
     )
-    model = TaggingModel(T5ForConditionalGeneration(config), ModelConfig(tasks=tasks))
-    return Subject(name, model.eval(), codec, tasks, *_sentences(corpus), planted=True)
+    backbone = T5ForConditionalGeneration(config)
+    backbone.set_attn_implementation(attention())
+    return backbone
 
 
 def _sentences(corpus: Corpus) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
