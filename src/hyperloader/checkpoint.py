@@ -5,13 +5,14 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import ValidationError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hyperloader.builtin import run_path
 from hyperloader.codec.codec import Codec, CodecConfig
+from hyperloader.codec.light_tokenizer import LightTokenizer, light_tokenizer
 from hyperloader.codec.sentt import SentTCodec
 from hyperloader.codec.token_tags import TokenCodec
 from hyperloader.errors import CheckpointError, ConfigError
@@ -20,6 +21,9 @@ from hyperloader.modeling.bert import TokenTagger
 from hyperloader.modeling.calibration import Calibration
 from hyperloader.modeling.pretrained import load_model, write_model
 from hyperloader.store import MANIFEST, atomic_folder, check_folder, read_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 CODEC = "codec.json"
 TOKENIZER = "tokenizer"
@@ -80,18 +84,24 @@ def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
         _write_calibration(temporary, calibration)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
     """Load a checkpoint folder, the best checkpoint of a training run, or ``builtin``.
+
+    Args:
+        tagging_only: load model and tokenizer without transformers where that comes to the same
+            (see :func:`~hyperloader.modeling.pretrained.load_model`). It saves seconds; what is
+            loaded tags and can be saved, and neither trains nor generates.
 
     Raises:
         CheckpointError: nothing there, incomplete, damaged or a pickle.
     """
     folder = checkpoint_folder(path)
-    model = load_model(folder)
+    model = load_model(folder, tagging_only=tagging_only)
     about = read_json(folder / CODEC)
     try:
         config = CodecConfig(**about["codec"])
-        codec = _codec(model, _tokenizer(folder / TOKENIZER), about["labels"], config)
+        tokenizer = _tokenizer(folder / TOKENIZER, tagging_only)
+        codec = _codec(model, tokenizer, about["labels"], config)
     except (ValidationError, KeyError, ConfigError) as error:
         raise CheckpointError(f"{folder / CODEC} is not usable: {error}") from error
     return Checkpoint(model, codec, _read_calibration(folder / CALIBRATION))
@@ -160,7 +170,7 @@ def _link(source: str, target: str) -> None:
 
 def _codec(
     model: AttachedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: "PreTrainedTokenizerBase | LightTokenizer",
     labels: dict[str, list[str]],
     config: CodecConfig,
 ) -> Codec:
@@ -172,7 +182,11 @@ def _codec(
     return codec
 
 
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def _tokenizer(folder: Path, tagging_only: bool) -> "PreTrainedTokenizerBase | LightTokenizer":
+    if tagging_only and (light := light_tokenizer(folder)) is not None:
+        return light
+    from transformers import AutoTokenizer
+
     try:
         return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:

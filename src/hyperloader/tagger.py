@@ -42,17 +42,25 @@ class Tagger:
         self._decoder = build_decoder(model, codec, self.temperatures)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path = BUILTIN, device: str | None = None) -> "Tagger":
+    def from_pretrained(
+        cls,
+        path: str | Path = BUILTIN,
+        device: str | None = None,
+        *,
+        tagging_only: bool = True,
+    ) -> "Tagger":
         """Load a checkpoint folder, the best checkpoint of a training run, or the builtin tagger.
 
         Args:
             path: a folder, or ``builtin``.
             device: such as ``cuda``; default: the CPU.
+            tagging_only: start without transformers, in less than half the time, where that comes
+                to the same. False: ``model`` is also for training and for ``generate``.
 
         Raises:
             CheckpointError: nothing there, incomplete, damaged or a pickle.
         """
-        checkpoint = load_checkpoint(Path(path))
+        checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
         if device is not None:
             try:
                 checkpoint.model.to(device)

@@ -54,7 +54,7 @@ def calibrate(
             "hyperloader export builtin FOLDER and calibrate that"
         )
     folder = data or data_of(run)
-    tagger = Tagger.from_pretrained(run, device)
+    tagger = Tagger.from_pretrained(run, device, tagging_only=False)
     if (run / RUN).is_file():
         begun = RunFolder(run)
         corpora = select_data(begun.recipe(), load_corpora(folder, begun.about()["tasks"]))
@@ -82,7 +82,8 @@ def calibrate_trained(
     if count < ENOUGH:
         console.print(f"not calibrated: {count} validation sentences, and it takes {ENOUGH}")
         return
-    found = calibrate_tagger(Tagger.from_pretrained(run, device), run, corpora, console, FITTED)
+    tagger = Tagger.from_pretrained(run, device, tagging_only=False)
+    found = calibrate_tagger(tagger, run, corpora, console, FITTED)
     console.print(
         f"calibrated: the ECE of {found.overall.spans:,} validation spans went from "
         f"{found.overall.ece_before:.4f} to {found.overall.ece_after:.4f}"

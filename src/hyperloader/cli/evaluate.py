@@ -75,7 +75,7 @@ def evaluate(
             "--scoring reference gives F1 only; leave --html and --plot away, and --reliability"
         )
     console = Console(stderr=as_json, highlight=False)
-    tagger = Tagger.from_pretrained(run, device)
+    tagger = Tagger.from_pretrained(run, device, tagging_only=scoring is not Scoring.REFERENCE)
     folder = data or data_of(run)
     # Nothing is required here: a validation part may be one that is drawn from the training part.
     corpora = load_corpora(folder, task or known_tasks(folder, tagger.tasks), require=())

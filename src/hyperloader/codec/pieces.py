@@ -1,14 +1,18 @@
 """From words to sub-token ids, one word at a time, so that user text is never a special token."""
 
 from collections.abc import Iterable, Sequence
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from hyperloader.errors import ConfigError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from hyperloader.codec.light_tokenizer import LightTokenizer
+
 
 class Pieces:
-    """Sub-token ids of words by one Hugging Face tokenizer.
+    """Sub-token ids of words by one tokenizer.
 
     Args:
         special: kinds of special tokens that the tokenizer must have (``pad``, ``unk``, …).
@@ -20,8 +24,10 @@ class Pieces:
     # What is put before a word, so that it is encoded as inside of a sentence.
     before = ""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, special: Sequence[str]) -> None:
-        self.tokenizer = tokenizer
+    def __init__(
+        self, tokenizer: "PreTrainedTokenizerBase | LightTokenizer", special: Sequence[str]
+    ) -> None:
+        self.tokenizer: Any = tokenizer  # of either kind; each has what is used here
         ids = {name: getattr(tokenizer, f"{name}_token_id") for name in special}
         if missing := [name for name, i in ids.items() if i is None]:
             raise ConfigError(f"the tokenizer has no {', '.join(missing)} token")
@@ -70,7 +76,7 @@ class WordPieces(Pieces):
         ConfigError: the tokenizer has no padding, end or unknown token, or no sentinels.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase | LightTokenizer") -> None:
         self.sentinels = _sentinels(tokenizer.get_vocab())
         if len(self.sentinels) < 2:
             raise ConfigError(
@@ -88,7 +94,7 @@ class SubTokens(Pieces):
     # Byte-level tokenizers write the first letters of a word by whether a space is before it.
     before = " "
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         super().__init__(tokenizer, ("pad", "cls", "sep", "unk"))
         self.first, self.last = tokenizer.cls_token_id, tokenizer.sep_token_id
 

@@ -5,8 +5,7 @@ become s0 t1 s1 … tL sL with t the label at a span's first word, I inside and 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from hyperloader.codec.codec import Codec, CodecConfig
 from hyperloader.codec.labels import verbalise
@@ -15,6 +14,11 @@ from hyperloader.codec.windows import EncodedWindow, Window
 from hyperloader.errors import ConfigError
 from hyperloader.tags import INSIDE, OUTSIDE, spans_to_sbio
 from hyperloader.types import Span
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from hyperloader.codec.light_tokenizer import LightTokenizer
 
 # The first sentinel and the end token; a sentinel after every word.
 FIXED, PER_WORD = 2, 1
@@ -43,7 +47,7 @@ class SentTCodec(Codec[WordPieces]):
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: "PreTrainedTokenizerBase | LightTokenizer",
         labels: Mapping[str, Sequence[str]],
         config: CodecConfig | None = None,
     ) -> None:

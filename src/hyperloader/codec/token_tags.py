@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from hyperloader.codec.codec import Codec, CodecConfig
 from hyperloader.codec.collate import IGNORED
@@ -14,6 +14,9 @@ from hyperloader.codec.windows import EncodedWindow, Window
 from hyperloader.errors import ConfigError
 from hyperloader.tags import OUTSIDE, spans_to_bio
 from hyperloader.types import Span
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # What frames a sentence: [CLS] and [SEP].
 FIXED, PER_WORD = 2, 0
@@ -39,7 +42,7 @@ class TokenCodec(Codec[SubTokens]):
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: "PreTrainedTokenizerBase",
         labels: Mapping[str, Sequence[str]],
         config: CodecConfig | None = None,
     ) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from hyperloader.errors import ConfigError, HyperloaderError, unknown
 from hyperloader.modeling import active
@@ -15,6 +14,11 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.inject import attach
 from hyperloader.modeling.sites import Family, find_sites
 from hyperloader.modeling.sources.build import build_source, served_sites
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from hyperloader.modeling.light_t5 import LightT5
 
 Tasks = str | Sequence[str] | Tensor
 
@@ -29,7 +33,10 @@ class AttachedModel(nn.Module):
     family: Family | None = None  # what the class is for; None: any
 
     def __init__(
-        self, backbone: PreTrainedModel, config: ModelConfig, backbone_name: str | None = None
+        self,
+        backbone: "PreTrainedModel | LightT5",
+        config: ModelConfig,
+        backbone_name: str | None = None,
     ) -> None:
         """``backbone_name`` is what brings the same backbone back: a Hub name or a folder.
 

@@ -4,21 +4,18 @@ import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModelForSeq2SeqLM,
-    PreTrainedModel,
-    T5Config,
-    T5ForConditionalGeneration,
-)
-from transformers.utils import logging
 
 from hyperloader.builtin import backbone_path
 from hyperloader.errors import ConfigError, unknown
+
+# transformers is imported where a model of it is made: tagging alone needs none, and starts in less
+# than half of the time.
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, T5ForConditionalGeneration
 
 # Published sizes, so that parameters can be counted without any file or network.
 _T5 = {"feed_forward_proj": "relu"}
@@ -38,12 +35,19 @@ SCRATCH: dict[str, dict] = {
 }
 
 
-def meta_backbone(name: str) -> PreTrainedModel:
+def meta_backbone(name: str) -> "PreTrainedModel":
     """The backbone ``name`` without weights (on the meta device): for counting parameters.
 
     ``name`` is a published shape (t5-base, …), ``builtin``, a folder with a config.json or a Hub
     id.
     """
+    from transformers import (
+        AutoConfig,
+        AutoModelForSeq2SeqLM,
+        T5Config,
+        T5ForConditionalGeneration,
+    )
+
     if name in SHAPES:
         config = T5Config(vocab_size=32128, d_kv=64, **SHAPES[name])
         with torch.device("meta"):
@@ -59,11 +63,13 @@ def meta_backbone(name: str) -> PreTrainedModel:
         ) from error
 
 
-def load_backbone(name: str, dropout: float | None = None) -> PreTrainedModel:
+def load_backbone(name: str, dropout: float | None = None) -> "PreTrainedModel":
     """Load a pre-trained backbone: ``builtin``, a folder or a Hub id such as ``google-t5/t5-base``.
 
     Only safetensors are read. Raises ConfigError when it cannot be had or is not seq2seq.
     """
+    from transformers import AutoModelForSeq2SeqLM
+
     changes = {} if dropout is None else {"dropout_rate": dropout}
     try:
         with _no_bar():
@@ -85,6 +91,8 @@ def load_backbone(name: str, dropout: float | None = None) -> PreTrainedModel:
 @contextmanager
 def _no_bar() -> Iterator[None]:
     """Without transformers' bar for the fraction of a second that a small backbone takes."""
+    from transformers.utils import logging
+
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -96,7 +104,7 @@ def _no_bar() -> Iterator[None]:
 
 def scratch_backbone(
     size: str, *, vocab_size: int, sentinels: list[int], pad: int, eos: int, dropout: float = 0.1
-) -> PreTrainedModel:
+) -> "PreTrainedModel":
     """A small T5 with random weights that learns to align by sentinel quickly.
 
     See :func:`structure_first_weights` for what is not T5's own initialisation.
@@ -106,6 +114,8 @@ def scratch_backbone(
         vocab_size: of the tokenizer.
         sentinels: token ids of <extra_id_0>, <extra_id_1>, ….
     """
+    from transformers import T5Config, T5ForConditionalGeneration
+
     if size not in SCRATCH:
         raise ConfigError(unknown("backbone size", size, SCRATCH))
     config = T5Config(
@@ -130,7 +140,7 @@ def attention() -> str:
 
 
 @torch.no_grad()
-def structure_first_weights(model: T5ForConditionalGeneration, sentinels: list[int]) -> None:
+def structure_first_weights(model: "T5ForConditionalGeneration", sentinels: list[int]) -> None:
     """Give a T5 with random weights a beginning from which it learns to align.
 
     Alignment (the decoder at sentinel i looking at sentinel i of the encoder) is the slow part of

@@ -4,12 +4,11 @@ It reads a sentence once and gives every word a tag, from the state of its first
 is attached and where is the row ``unipelt-bert`` of the table of methods.
 """
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AutoModel, BertConfig, BertModel, PreTrainedModel
-from transformers.modeling_outputs import TokenClassifierOutput
-from transformers.utils import logging
 
 from hyperloader.errors import ConfigError, unknown
 from hyperloader.modeling import active
@@ -18,6 +17,9 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.packaged import encoder_path
 from hyperloader.modeling.sites import BERT
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 IGNORED = -100
 
 # Published sizes, so that parameters can be counted without any file or network.
@@ -25,6 +27,13 @@ SHAPES: dict[str, dict[str, int]] = {
     "bert-base": {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072},
     "bert-large": {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096},
 }
+
+
+class TokenOutput(NamedTuple):
+    """``logits`` (batch, words, tags) and, where the tags were given, the ``loss``."""
+
+    logits: Tensor
+    loss: Tensor | None = None
 
 
 class TokenTagger(AttachedModel):
@@ -39,7 +48,7 @@ class TokenTagger(AttachedModel):
 
     def __init__(
         self,
-        backbone: PreTrainedModel,
+        backbone: "PreTrainedModel",
         config: ModelConfig,
         tags: int,
         backbone_name: str | None = None,
@@ -63,7 +72,7 @@ class TokenTagger(AttachedModel):
         *,
         first: Tensor,
         labels: Tensor | None = None,
-    ) -> TokenClassifierOutput:
+    ) -> TokenOutput:
         """Logits (batch, words, tags), and with ``labels`` the mean cross-entropy of the words.
 
         Args:
@@ -81,15 +90,17 @@ class TokenTagger(AttachedModel):
             loss = F.cross_entropy(
                 logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED
             )
-        return TokenClassifierOutput(loss=loss, logits=logits)
+        return TokenOutput(logits, loss)
 
 
-def meta_encoder(name: str = "bert-base") -> PreTrainedModel:
+def meta_encoder(name: str = "bert-base") -> "PreTrainedModel":
     """A BERT of a published shape without weights (on the meta device): for counting.
 
     Raises:
         ConfigError: ``name`` is none of :data:`SHAPES`.
     """
+    from transformers import BertConfig, BertModel
+
     if name not in SHAPES:
         raise ConfigError(unknown("BERT shape", name, SHAPES))
     shape = SHAPES[name]
@@ -100,11 +111,14 @@ def meta_encoder(name: str = "bert-base") -> PreTrainedModel:
         )
 
 
-def load_encoder(name: str, dropout: float | None = None) -> PreTrainedModel:
+def load_encoder(name: str, dropout: float | None = None) -> "PreTrainedModel":
     """Load a pre-trained BERT-family encoder: ``minilm``, a folder or a Hub id.
 
     Only safetensors are read. Raises ConfigError when it cannot be had or is of another kind.
     """
+    from transformers import AutoModel
+    from transformers.utils import logging
+
     changes = {} if dropout is None else {"hidden_dropout_prob": dropout}
     path, verbosity = encoder_path(name), logging.get_verbosity()
     # What transformers would report is looked at here: a pooling layer that is left out is nothing.
@@ -134,7 +148,7 @@ def load_encoder(name: str, dropout: float | None = None) -> PreTrainedModel:
     return encoder.eval()
 
 
-def positions(encoder: PreTrainedModel) -> int:
+def positions(encoder: "PreTrainedModel") -> int:
     """How many sub-tokens ``encoder`` can read at once."""
     table = encoder.embeddings.position_embeddings
     # RoBERTa's positions begin after that of the padding.

@@ -10,9 +10,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from transformers.activations import ACT2FN
 
 from hyperloader.errors import ConfigError, unknown
+from hyperloader.modeling.activations import activation
 from hyperloader.modeling.methods import METHODS, Method
 from hyperloader.modeling.sites import Place
 
@@ -74,8 +74,10 @@ class ModelConfig(BaseModel):
     @field_validator("activation")
     @classmethod
     def _known_activation(cls, value: str) -> str:
-        if value not in ACT2FN:
-            raise ValueError(unknown("activation", value, ACT2FN))
+        try:
+            activation(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
         return value
 
     @field_validator("tasks")

@@ -9,7 +9,8 @@ from typing import NamedTuple, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers.activations import ACT2FN
+
+from hyperloader.modeling.activations import activation as activation_called
 
 NORM_EPS = 1e-5
 
@@ -67,7 +68,8 @@ def bottleneck(x: Tensor, w: AdapterWeights, activation: str) -> Tensor:
     The layer norm is over the hidden width of each token, as in the published code; equation 3's
     statistics of the training data were never computed there.
     """
-    y = linear(ACT2FN[activation](linear(x, w.down_weight, w.down_bias)), w.up_weight, w.up_bias)
+    inner = activation_called(activation)(linear(x, w.down_weight, w.down_bias))
+    y = linear(inner, w.up_weight, w.up_bias)
     if w.norm_weight is not None and w.norm_bias is not None:
         if w.norm_weight.shape[0] == 1:
             y = F.layer_norm(y, y.shape[-1:], w.norm_weight[0], w.norm_bias[0], NORM_EPS)

@@ -2,20 +2,26 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
-from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from hyperloader.modeling import active
 from hyperloader.modeling.attached import AttachedModel, Tasks
+from hyperloader.modeling.light_t5 import LightT5
 from hyperloader.modeling.sites import T5
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.modeling_outputs import Seq2SeqLMOutput
 
 
 class TaggingModel(AttachedModel):
-    """Writes the tags of a text, for every method of the T5 family."""
+    """Writes the tags of a text, for every method of the T5 family.
+
+    On a :class:`~hyperloader.modeling.light_t5.LightT5` it can be decoded with and saved, no more.
+    """
 
     family = T5
 
@@ -31,7 +37,7 @@ class TaggingModel(AttachedModel):
         *,
         task_ids: Tensor,
         **kwargs: Any,
-    ) -> Seq2SeqLMOutput:
+    ) -> "Seq2SeqLMOutput":
         """The backbone's forward pass with the weights of ``task_ids``.
 
         Args:
@@ -50,6 +56,8 @@ class TaggingModel(AttachedModel):
         It is 1 or d_model^-0.5, depending on the family and on the version of transformers, so
         it is measured once instead of guessed.
         """
+        if isinstance(self.backbone, LightT5):
+            return self.backbone.output_scale
         seen: dict[str, Tensor] = {}
         hooks = [
             self.backbone.decoder.register_forward_hook(
@@ -115,7 +123,7 @@ class TaggingModel(AttachedModel):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, backbone: PreTrainedModel | None = None
+        cls, folder: Path | str, backbone: "PreTrainedModel | None" = None
     ) -> "TaggingModel":
         """See :func:`hyperloader.modeling.pretrained.from_pretrained`."""
         from hyperloader.modeling.pretrained import from_pretrained

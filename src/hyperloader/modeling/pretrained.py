@@ -6,23 +6,27 @@ together with a hash of its values, or stored too ("whole") where no name could 
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, PreTrainedModel
 
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.backbone import attention, backbone_hash, load_backbone
 from hyperloader.modeling.bert import TokenTagger, load_encoder
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.light import light_backbone, light_t5
+from hyperloader.modeling.light_t5 import LightT5
 from hyperloader.modeling.model import TaggingModel
 from hyperloader.modeling.sites import BERT
 from hyperloader.store import atomic_folder, check_folder, read_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -87,7 +91,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
 
 
-def from_pretrained(folder: Path | str, backbone: PreTrainedModel | None = None) -> TaggingModel:
+def from_pretrained(folder: Path | str, backbone: "PreTrainedModel | None" = None) -> TaggingModel:
     """Load a text-to-text model saved by :func:`save_pretrained`, in evaluation mode on the CPU.
 
     Args:
@@ -106,7 +110,7 @@ def from_pretrained(folder: Path | str, backbone: PreTrainedModel | None = None)
     return model
 
 
-def load_token_tagger(folder: Path | str, backbone: PreTrainedModel | None = None) -> TokenTagger:
+def load_token_tagger(folder: Path | str, backbone: "PreTrainedModel | None" = None) -> TokenTagger:
     """As :func:`from_pretrained`, for a model with a tagging head."""
     model = load_model(Path(folder), backbone)
     if not isinstance(model, TokenTagger):
@@ -117,8 +121,19 @@ def load_token_tagger(folder: Path | str, backbone: PreTrainedModel | None = Non
     return model
 
 
-def load_model(folder: Path, backbone: PreTrainedModel | None = None) -> AttachedModel:
-    """As :func:`from_pretrained`, for a model of either kind."""
+def load_model(
+    folder: Path,
+    backbone: "PreTrainedModel | None" = None,
+    *,
+    tagging_only: bool = False,
+) -> AttachedModel:
+    """As :func:`from_pretrained`, for a model of either kind.
+
+    Args:
+        tagging_only: the model will neither be trained nor generate freely. Its backbone is then
+            a :class:`~hyperloader.modeling.light_t5.LightT5` where that computes the same, which
+            is loaded without transformers.
+    """
     check_folder(folder)
     config = read_json(folder / CONFIG)
     if config.get("format") != FORMAT:
@@ -131,6 +146,9 @@ def load_model(folder: Path, backbone: PreTrainedModel | None = None) -> Attache
         raise CheckpointError(f"{folder / CONFIG} is not usable: {error}") from error
     about = config["backbone"]
     is_bert = model_config.row.family is BERT
+    tensors = read_tensors(folder / WEIGHTS)
+    if backbone is None and tagging_only and not is_bert:
+        backbone = _light(about, tensors)
     if backbone is None:
         # A recipe may have changed the dropout, which going on with training must see again.
         if about["whole"]:
@@ -149,7 +167,7 @@ def load_model(folder: Path, backbone: PreTrainedModel | None = None) -> Attache
             f"{folder} was trained on another backbone than the present {about['name']!r} "
             "(the hash of its frozen weights differs); give the original one"
         )
-    load_parameters(model, read_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
+    load_parameters(model, tensors, str(folder / WEIGHTS))
     return model.eval()
 
 
@@ -172,7 +190,18 @@ def load_parameters(model: AttachedModel, tensors: dict[str, Tensor], where: str
         parameters[name].copy_(tensor)
 
 
-def _shape_of(config: dict[str, Any], is_bert: bool) -> PreTrainedModel:
+def _light(about: dict[str, Any], tensors: dict[str, Tensor]) -> LightT5 | None:
+    """The backbone without transformers; None where that would not be sure to be the same."""
+    if not about["whole"]:
+        return light_backbone(about["name"], about["config"])
+    parts = (name.partition("backbone.") for name in tensors)
+    own = {name: tensors[prefix + name] for start, prefix, name in parts if prefix and not start}
+    return light_t5(about["config"], own)
+
+
+def _shape_of(config: dict[str, Any], is_bert: bool) -> "PreTrainedModel":
+    from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
+
     settings = AutoConfig.for_model(**config)
     if is_bert:
         return AutoModel.from_config(settings, add_pooling_layer=False).eval()

@@ -1,0 +1,147 @@
+"""Tagging needs neither transformers nor a network, and answers and saves the same as with it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers import tiny_backbone, tiny_codec, tiny_model
+from hyperloader.builtin import examples
+from hyperloader.checkpoint import load_checkpoint, save_checkpoint
+from hyperloader.errors import CheckpointError
+from hyperloader.modeling.backbone import load_backbone
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.light_t5 import LightT5
+from hyperloader.modeling.model import TaggingModel
+from hyperloader.tagger import Tagger
+from hyperloader.types import TaggedText
+
+WITHOUT = """
+import json, socket, sys
+def refuse(*_, **__):
+    raise AssertionError("a socket was opened")
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+sys.modules["transformers"] = None
+from hyperloader import Tagger
+tagger = Tagger.from_pretrained()
+sentences = json.load(sys.stdin)
+found = {task: tagger.tag(text, task, alternatives=2) for task, text in sentences.items()}
+mixed = tagger.tag([text for text in sentences.values()], [task for task in sentences])
+tagger.save_pretrained(sys.argv[1])
+slow = {"accelerate", "pandas", "scipy", "sympy", "matplotlib", "datasets", "torch._dynamo"}
+json.dump({
+    "slow": sorted(slow & set(sys.modules)),
+    "alone": {task: [[s.start, s.end, s.label, s.score] for s in t.spans]
+              for task, t in found.items()},
+    "mixed": [[[s.start, s.end, s.label, s.score] for s in t.spans] for t in mixed],
+    "alternatives": {task: t.alternatives for task, t in found.items()},
+}, sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def full() -> Tagger:
+    """The builtin tagger on transformers' T5."""
+    return Tagger.from_pretrained(tagging_only=False)
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """What a process without transformers finds, and the folder it saves."""
+    folder = tmp_path_factory.mktemp("cold")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, str(folder / "saved")],
+        input=json.dumps(examples()),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={"PATH": "", "HOME": str(folder), "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), folder / "saved"
+
+
+def assert_spans(found: list[list[Any]], tagged: TaggedText) -> None:
+    expected = [(s.start, s.end, s.label) for s in tagged.spans]
+    assert [tuple(span[:3]) for span in found] == expected
+    assert [span[3] for span in found] == pytest.approx([s.score for s in tagged.spans], abs=1e-5)
+
+
+def test_spans_and_scores_are_those_with_transformers(
+    full: Tagger, without: tuple[dict[str, Any], Path]
+) -> None:
+    found, _ = without
+    assert not isinstance(full.model.backbone, LightT5)
+    for task, text in examples().items():
+        tagged = full.tag(text, task, alternatives=2)
+        assert tagged.spans, task
+        assert_spans(found["alone"][task], tagged)
+        assert tagged.alternatives is not None
+        for choices, expected in zip(found["alternatives"][task], tagged.alternatives, strict=True):
+            for (tags, probability), other in zip(choices, expected, strict=True):
+                assert tuple(tags) == other.tags
+                assert probability == pytest.approx(other.probability, abs=1e-5)
+    mixed = full.tag(list(examples().values()), list(examples()))
+    for spans, tagged in zip(found["mixed"], mixed, strict=True):
+        assert_spans(spans, tagged)
+
+
+def test_nothing_slow_is_imported(without: tuple[dict[str, Any], Path]) -> None:
+    assert without[0]["slow"] == []
+
+
+def test_what_is_saved_is_what_transformers_would_save(
+    full: Tagger, without: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    full.save_pretrained(tmp_path / "full")
+    names = {p.relative_to(tmp_path / "full") for p in (tmp_path / "full").rglob("*.*")}
+    assert names == {p.relative_to(without[1]) for p in without[1].rglob("*.*")}
+    for name in names - {Path("manifest.json")}:
+        if name.suffix == ".json":
+            one, other = (
+                json.loads((folder / name).read_text())
+                for folder in (tmp_path / "full", without[1])
+            )
+            assert one == other, name
+        else:
+            assert (tmp_path / "full" / name).read_bytes() == (without[1] / name).read_bytes(), name
+    text = "any good thai place"
+    assert load_checkpoint(without[1]).codec.encode_source(text.split())
+    again = Tagger.from_pretrained(without[1], tagging_only=False).tag(text, "restaurant")
+    assert again.spans == full.tag(text, "restaurant").spans
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_checkpoint_of_ones_own_is_read_without_transformers(tmp_path: Path, whole: bool) -> None:
+    codec = tiny_codec()
+    if whole:
+        model = tiny_model(codec, random=True, train_backbone="all")
+    else:
+        tiny_backbone(codec, seed=3).save_pretrained(tmp_path / "t5")
+        config = ModelConfig(tasks=tuple(codec.labels))
+        name = str(tmp_path / "t5")
+        model = TaggingModel(load_backbone(name), config, backbone_name=name)
+    save_checkpoint(tmp_path / "c", model, codec)
+    light, full = (load_checkpoint(tmp_path / "c", tagging_only=only) for only in (True, False))
+    assert isinstance(light.model, TaggingModel)
+    assert isinstance(light.model.backbone, LightT5)
+    assert not isinstance(full.model.backbone, LightT5)
+    ours, theirs = (c.model.state_dict() for c in (light, full))
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].equal(theirs[name]) for name in ours)
+    assert light.model.backbone_name == full.model.backbone_name
+
+
+def test_another_backbone_is_refused_here_too(tmp_path: Path) -> None:
+    codec, name = tiny_codec(), str(tmp_path / "t5")
+    tiny_backbone(codec, seed=3).save_pretrained(name)
+    config = ModelConfig(tasks=tuple(codec.labels))
+    model = TaggingModel(load_backbone(name), config, backbone_name=name)
+    save_checkpoint(tmp_path / "c", model, codec)
+    tiny_backbone(codec, seed=4).save_pretrained(name)
+    with pytest.raises(CheckpointError, match="trained on another backbone"):
+        load_checkpoint(tmp_path / "c", tagging_only=True)
