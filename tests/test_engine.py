@@ -7,11 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
 from hyperloader.codec.collate import EncodedWindow, collate, encode_words
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.decoding import search as search_module
+from hyperloader.decoding.draft import Layout
 from hyperloader.decoding.engine import Decoder, _batches, tag_words
 from hyperloader.decoding.search import search
 from hyperloader.errors import HyperloaderError
@@ -91,6 +93,25 @@ def test_no_draft_however_wrong_changes_the_answer(
     for window, row in zip(windows, answer.tags.tolist(), strict=True):
         tags = [decoder.paths.names[tag] for tag in row[: window.words]]
         assert tags == oracle(model, CODEC, window).tags
+
+
+def test_a_drafted_inside_without_a_span_is_no_label_that_begins_like_it() -> None:
+    (window,) = encode_words(CODEC, ["denver"], "flights")
+    decoder = Decoder(MODELS[0], CODEC)
+    first = decoder.paths.first["flights"]
+    tags = {tag: first + i for i, tag in enumerate(CODEC.tag_ids["flights"])}
+    begins = decoder.paths.choices[tags["I_stop"], 0]
+    assert begins == decoder.paths.choices[tags["I"], 0]
+
+    def judge(layout: Layout, live: Tensor, now: Tensor, logits: Tensor) -> Tensor:
+        wanted = torch.zeros_like(logits)
+        wanted[:, begins] = 9.0
+        return wanted
+
+    batch, draft = collate([window], CODEC.pieces.pad), torch.tensor([[tags["I"]]])
+    sentinels = torch.tensor(CODEC.pieces.sentinels)
+    answer = search(MODELS[0], decoder.paths, sentinels, batch, draft, judge=judge)
+    assert answer.tags.tolist() == [[tags["I_stop"]]]
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 5, 1000])

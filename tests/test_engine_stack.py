@@ -88,8 +88,8 @@ def test_packing_loses_no_token_and_mixes_no_tasks(counts: list[int], data: st.D
     row = torch.tensor([r for r in range(rows) for _ in range(counts[r])])
     slot = torch.tensor([i for r in range(rows) for i in range(counts[r])])
     tokens = torch.arange(len(row)) + 1
-    for task in (None, torch.tensor(tasks)):
-        packing = Packing(row, slot, rows, task)
+    for task, in_runs in ((None, False), (torch.tensor(tasks), False), (torch.tensor(tasks), True)):
+        packing = Packing(row, slot, rows, task, in_runs)
         spread = packing.spread(tokens)
         assert spread.shape == packing.shape
         assert packing.gather(spread[..., None])[:, 0].tolist() == tokens.tolist()
@@ -100,6 +100,11 @@ def test_packing_loses_no_token_and_mixes_no_tasks(counts: list[int], data: st.D
         if task is None:
             assert packing.group_task is None
             assert spread.numel() == len(tokens)
+        elif in_runs:
+            assert packing.runs is not None
+            owner = task[row][packing.spread(tokens).flatten() - 1]
+            assert packing.runs == torch.bincount(owner, minlength=max(tasks) + 1).tolist()
+            assert owner.tolist() == sorted(owner.tolist())
         else:
             assert packing.group_task is not None
             owner = torch.cat([torch.tensor([-1]), task[row]])[spread]

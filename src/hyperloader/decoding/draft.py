@@ -81,7 +81,9 @@ def lay_out(
     opened = (paths.opens[before] & (word > 0)).long()
     after = piece.clamp(min=0, max=paths.pieces.shape[1])
     node = paths.nodes[tag, after]
-    deciding = (place >= 0) & (place < total) & (paths.options[opened, node] > 1)
+    # A drafted I without an open span is wrong, but not where another label begins like it.
+    wrong = paths.is_inside[tag] & (opened == 0)
+    deciding = (place >= 0) & (place < total) & (wrong | (paths.options[opened, node] > 1))
     column = after.clamp(max=paths.pieces.shape[1] - 1)
     drafted = torch.where(piece < length, paths.choices[tag, column], len(paths.tokens))
     tokens = torch.where(

@@ -240,7 +240,9 @@ def _batches(
         *whole, last = cut(list(group))
         yield from whole
         rest += last
-    yield from cut(sorted(rest, key=length))
+    # Rows of a task stand together.
+    for batch in cut(sorted(rest, key=length)):
+        yield sorted(batch, key=lambda i: windows[i].task)
 
 
 def _spans(tags: Sequence[str], scores: Sequence[float]) -> list[Span]:

@@ -2,8 +2,10 @@
 
 A backbone's linear layers do not care which row a token is of, so the tokens of all rows stand
 one after the other: (1, N, d). Only attention needs rows. Where rows have tasks, and so generated
-weights, of their own, the tokens of a task are cut into equal groups, (G, m, d), and each group
-has one set of weights; only the last group of a task is padded.
+weights, of their own, the tokens of a task stand together. On a CPU each task's tokens are a run,
+(N, 1, d) in all, with products of its own. On a GPU, where few large products are faster than many
+small ones, they are cut into equal groups, (G, m, d), and each group has one set of weights; only
+the last group of a task is padded.
 """
 
 import torch
@@ -19,23 +21,40 @@ class Packing:
     Attributes:
         rows, width: how many rows there are, and slots of each.
         shape: (G, m) groups and tokens a group.
-        group_task: (G,) the task of each group, or None where all rows share one.
+        group_task: (G,) the task of each group, or None where there are no groups.
+        runs: how many tokens each task has, or None where there are no runs.
     """
 
-    def __init__(self, row: Tensor, slot: Tensor, rows: int, task: Tensor | None) -> None:
-        """``task`` (rows,) numbers the rows' tasks; None where all rows share one."""
+    def __init__(
+        self, row: Tensor, slot: Tensor, rows: int, task: Tensor | None, in_runs: bool = True
+    ) -> None:
+        """``task`` (rows,) numbers the rows' tasks; None where all rows share one.
+
+        ``in_runs`` asks for runs instead of groups.
+        """
         device, width = row.device, int(slot.max()) + 1
         self.row, self.slot, self.rows, self.width = row, slot, rows, width
         source = row * width + slot
         self.group_task: Tensor | None = None
+        self.runs: list[int] | None = None
         self._place: Tensor | None = None
         if task is None:
             self.shape, self._source = (1, len(row)), source
+        elif in_runs:
+            self._run(task, source)
         else:
             self._group(task, source)
         place = torch.arange(len(row), device=device) if self._place is None else self._place
         self._slots = torch.zeros(rows * width, dtype=torch.long, device=device)
         self._slots[source] = place
+
+    def _run(self, task: Tensor, source: Tensor) -> None:
+        of_token = task[self.row]
+        order = of_token.argsort(stable=True)
+        self.runs = torch.bincount(of_token, minlength=int(task.max()) + 1).tolist()
+        self.shape, self._source = (len(order), 1), source[order]
+        self._place = torch.empty_like(order)
+        self._place[order] = torch.arange(len(order))
 
     def _group(self, task: Tensor, source: Tensor) -> None:
         of_token = task[self.row]

@@ -99,11 +99,16 @@ def search(
         if not len(layout.tokens):  # nothing is left to decide
             break
         packing = Packing(
-            layout.token_row, layout.token_slot, len(live), None if task is None else task[live]
+            layout.token_row,
+            layout.token_slot,
+            len(live),
+            None if task is None else task[live],
+            in_runs=device.type == "cpu",
         )
         places = position[layout.token_row] + layout.token_slot
         with active.use(
-            weights if packing.group_task is None else active.of_rows(weights, packing.group_task)
+            weights if packing.group_task is None else active.of_rows(weights, packing.group_task),
+            packing.runs,
         ):
             hidden = stack.forward(layout.tokens, places, packing)
         passes, fed = passes + 1, fed + packing.shape[0] * packing.shape[1]
@@ -148,9 +153,8 @@ def _start(
 ) -> tuple[DecoderStack, SiteWeights, Tensor | None]:
     """The encoded batch, the weights of its tasks, and which of them each row has if several."""
     task_ids = model.task_ids(batch.tasks)
-    weights = model.cached_weights(task_ids)
     mask = batch.attention_mask.to(model.device)
-    with active.use(weights):
+    with model.in_runs(task_ids):
         encoded = model.backbone.encoder(
             input_ids=batch.input_ids.to(model.device), attention_mask=mask
         ).last_hidden_state

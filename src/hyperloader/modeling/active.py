@@ -26,22 +26,35 @@ def current() -> SiteWeights | None:
     return getattr(_local, "weights", None)
 
 
+def runs() -> list[int] | None:
+    """How many rows in a row each of the sets of weights in force is for.
+
+    None: there is one set for all rows, or one for each.
+    """
+    return getattr(_local, "runs", None)
+
+
 class use:
     """Put ``weights`` in force for the backbone's forward passes of this thread.
 
     It may be entered again: a block is recomputed once for every backward pass through it.
+
+    Args:
+        runs: see :func:`runs`. A set that serves several rows is then used where it is, by a
+            product of its own, and not copied for each of them. Without gradients that is faster
+            on a CPU; with them, and on a GPU, the many small products cost more than the copies.
     """
 
-    def __init__(self, weights: SiteWeights | None) -> None:
-        self._weights = weights
-        self._before: list[SiteWeights | None] = []
+    def __init__(self, weights: SiteWeights | None, runs: list[int] | None = None) -> None:
+        self._now = weights, runs
+        self._before: list[tuple[SiteWeights | None, list[int] | None]] = []
 
     def __enter__(self) -> None:
-        self._before.append(current())
-        _local.weights = self._weights
+        self._before.append((current(), runs()))
+        _local.weights, _local.runs = self._now
 
     def __exit__(self, *_: object) -> None:
-        _local.weights = self._before.pop()
+        _local.weights, _local.runs = self._before.pop()
 
 
 def join(more: SiteWeights) -> None:
@@ -74,11 +87,20 @@ def of_rows(weights: SiteWeights, row: Tensor) -> SiteWeights:
     return {site: type(w)(*map(pick, w)) for site, w in weights.items()}
 
 
+def one_of(weights: ModuleWeights, k: int) -> ModuleWeights:
+    """Set ``k`` of a module's weights, with leading dimension 1; a shared part as it is."""
+
+    def pick(part: Tensor | None) -> Any:
+        return part if part is None or part.shape[0] == 1 else part[k : k + 1]
+
+    return type(weights)(*map(pick, weights))
+
+
 def checkpoint_contexts():  # type: ignore[no-untyped-def]
     """``context_fn`` of torch.utils.checkpoint.
 
     The backward pass recomputes a block later and perhaps in another thread, when no
     :class:`use` encloses it: hand it the weights that were in force in the forward pass.
     """
-    weights = current()
-    return use(weights), use(weights)
+    now = current(), runs()
+    return use(*now), use(*now)

@@ -133,6 +133,17 @@ class AttachedModel(nn.Module):
             cached[key] = generated
         return generated if len(key) == 1 else of_rows(generated, row)
 
+    def in_runs(self, task_ids: Tensor) -> active.use:
+        """What puts the :meth:`cached_weights` of ``task_ids`` in force for rows of that order.
+
+        On a CPU rows of a task that stand together share one set: see
+        :class:`hyperloader.modeling.active.use`.
+        """
+        tasks, counts = torch.unique_consecutive(task_ids, return_counts=True)
+        if self.device.type != "cpu" or self.reads_input or not 1 < len(tasks) < len(task_ids):
+            return active.use(self.cached_weights(task_ids))
+        return active.use(self.cached_weights(tasks), counts.tolist())
+
     @contextmanager
     def use(self, tasks: Tasks) -> Iterator[None]:
         """Put the weights of ``tasks`` in force for calls of the backbone inside the block.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,16 +36,28 @@ class SiteHook:
     lora_scale: float
 
     def __call__(self, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        here = _weights_at(self.site)
+        here, runs = _weights_at(self.site), active.runs()
+        if runs is None:
+            return self._apply(module, inputs[0], output, here)
+        rows = zip(inputs[0].split(runs), output.split(runs), strict=True)
+        return torch.cat(
+            [
+                self._apply(module, x, y, active.one_of(here, k))
+                for k, (x, y) in enumerate(rows)
+                if len(x)
+            ]
+        )
+
+    def _apply(self, module: Any, inputs: Tensor, output: Tensor, here: ModuleWeights) -> Tensor:
         if isinstance(here, LoraWeights):
-            return output + lora(inputs[0], here, self.lora_scale)
+            return output + lora(inputs, here, self.lora_scale)
         assert isinstance(here, AdapterWeights)
         if self.site.place is Place.PARALLEL_FEED_FORWARD:
             # The sublayer is x + dropout(FF(LN x)); the adapter reads LN x and joins undropped.
-            return output + bottleneck(module.layer_norm(inputs[0]), here, self.activation)
+            return output + bottleneck(module.layer_norm(inputs), here, self.activation)
         if isinstance(module, nn.LayerNorm):
             # UniPELT on BERT: the adapter reads LN(y + x) and is added before LN is made again.
-            again = inputs[0] + bottleneck(output, here, self.activation)
+            again = inputs + bottleneck(output, here, self.activation)
             return F.layer_norm(
                 again, module.normalized_shape, module.weight, module.bias, module.eps
             )
