@@ -13,6 +13,7 @@ from hyperloader.decoding.benchmark_models import run_subject
 from hyperloader.decoding.engine import Decoder
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.quantised import quantise
+from hyperloader.tagger import Tagger
 
 
 def test_products_are_near_those_in_float32_and_generated_weights_act() -> None:
@@ -93,3 +94,17 @@ def test_the_builtin_tagger_finds_nearly_the_same(shared: Path) -> None:
     rounded, rounded_hits = right()
     assert sum(a == b for a, b in zip(exact, rounded, strict=True)) >= 0.85 * len(exact)
     assert abs(hits - rounded_hits) <= 0.03 * sum(len(e.spans) for e in examples)
+
+
+def test_the_tagger_takes_a_precision() -> None:
+    text = "any good thai place near the harbour open after ten"
+    exact = Tagger.from_pretrained().tag(text, "restaurant")
+    for precision in ("int8", "bfloat16"):
+        tagger = Tagger.from_pretrained(precision=precision)
+        found = tagger.tag(text, "restaurant")
+        assert [(s.start, s.end, s.label) for s in found.spans] == [
+            (s.start, s.end, s.label) for s in exact.spans
+        ]
+        assert [s.score for s in found.spans] != [s.score for s in exact.spans]
+    with pytest.raises(ConfigError, match="did you mean 'int8'"):
+        Tagger.from_pretrained(precision="int-8")

@@ -14,11 +14,13 @@ from hyperloader.codec.codec import Codec
 from hyperloader.codec.collate import encode_words
 from hyperloader.decoding.build import build_decoder
 from hyperloader.decoding.engine import DecodedWindow, decode_sentences
-from hyperloader.errors import HyperloaderError, unknown
+from hyperloader.errors import ConfigError, HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.calibration import Calibration
+from hyperloader.modeling.quantised import quantise
 from hyperloader.types import TaggedSpan, TaggedText
 
+PRECISIONS = ("float32", "bfloat16", "int8")
 _WORD = re.compile(r"\S+")
 
 
@@ -47,6 +49,7 @@ class Tagger:
         path: str | Path = BUILTIN,
         device: str | None = None,
         *,
+        precision: str = "float32",
         tagging_only: bool = True,
     ) -> "Tagger":
         """Load a checkpoint folder, the best checkpoint of a training run, or the builtin tagger.
@@ -54,12 +57,17 @@ class Tagger:
         Args:
             path: a folder, or ``builtin``.
             device: such as ``cuda``; default: the CPU.
+            precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, scores and now and
+                then an answer differ a little: docs/decoding.md).
             tagging_only: start without transformers, in less than half the time, where that comes
                 to the same. False: ``model`` is also for training and for ``generate``.
 
         Raises:
             CheckpointError: nothing there, incomplete, damaged or a pickle.
+            ConfigError: an unknown precision, or int8 where it cannot be.
         """
+        if precision not in PRECISIONS:
+            raise ConfigError(unknown("precision", precision, PRECISIONS))
         checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
         if device is not None:
             try:
@@ -67,6 +75,10 @@ class Tagger:
             except (RuntimeError, AssertionError) as error:
                 reason = str(error).splitlines()[0]
                 raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
+        if precision == "bfloat16":
+            checkpoint.model.to(torch.bfloat16)
+        elif precision == "int8":
+            quantise(checkpoint.model)
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
 
     @property

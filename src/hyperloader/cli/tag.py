@@ -44,6 +44,9 @@ def tag(
     ] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 64,
     device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="float32, bfloat16 (for a GPU) or int8 (faster on a CPU).")
+    ] = "float32",
 ) -> None:
     """Tag sentences from arguments, files or standard input, one a line.
 
@@ -66,7 +69,7 @@ def tag(
 
     check_options(batch_size, min_score, alternatives)
     run, texts = _run_and_texts(given or [])
-    tagger = Tagger.from_pretrained(run, device)
+    tagger = Tagger.from_pretrained(run, device, precision=precision)
     if task is None:
         if len(tagger.tasks) > 1:
             raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
