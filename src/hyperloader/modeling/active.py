@@ -42,7 +42,7 @@ class use:
     Args:
         runs: see :func:`runs`. A set that serves several rows is then used where it is, by a
             product of its own, and not copied for each of them. Without gradients that is faster
-            on a CPU; with them, and on a GPU, the many small products cost more than the copies.
+            on a CPU; with them it is slower. On a GPU it has not been measured.
     """
 
     def __init__(self, weights: SiteWeights | None, runs: list[int] | None = None) -> None:
