@@ -4,8 +4,8 @@ A backbone's linear layers do not care which row a token is of, so the tokens of
 one after the other: (1, N, d). Only attention needs rows. Where rows have tasks, and so generated
 weights, of their own, the tokens of a task stand together. On a CPU each task's tokens are a run,
 (N, 1, d) in all, with products of its own. Elsewhere, where few large products should be faster
-than many small ones (not measured), they are cut into equal groups, (G, m, d), and each group has one set of weights; only
-the last group of a task is padded.
+than many small ones (not measured), they are cut into equal groups, (G, m, d), and each group has
+one set of weights; only the last group of a task is padded.
 """
 
 import torch
