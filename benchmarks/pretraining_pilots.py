@@ -2,8 +2,8 @@
 
 Run: python benchmarks/pretraining_pilots.py --text DIR --data DIR --prepared DIR --out DIR
 [--only NAME ...]. Every variant of the recipe `builtin` sees the same number of sequences, is then
-frozen, and carries the same HyperLoader, trained on a tenth of the labelled sentences for the same
-number of steps. What counts is F1 on validation sentences. Results are added to OUT/pilots.json.
+frozen, and carries the same HyperLoader (recipe `builtin`), trained on a tenth of the labelled
+sentences for the same number of steps. What counts is F1 on validation sentences. Results are added to OUT/pilots.json.
 """
 
 import argparse
@@ -25,7 +25,8 @@ from hyperloader.pretraining.start import finish, start_pretraining
 from hyperloader.store import write_text
 from hyperloader.training.start import start_run
 
-STEPS = 200
+STEPS = 300
+TAGGING_STEPS = 200
 VARIANTS: dict[str, list[str]] = {
     "restore+words (the recipe)": [],
     "restore": ["objectives.mix={restore: 1}"],
@@ -41,9 +42,9 @@ VARIANTS: dict[str, list[str]] = {
 PRETRAINING = [f"training.steps={STEPS}", "training.warmup_steps=20", f"evaluation.every={STEPS}"]
 TAGGING = [
     "data.fraction=0.1",
-    f"training.steps={STEPS}",
+    f"training.steps={TAGGING_STEPS}",
     "training.warmup_steps=20",
-    f"validation.every={STEPS}",
+    f"validation.every={TAGGING_STEPS}",
     "validation.sentences=100",
 ]
 
