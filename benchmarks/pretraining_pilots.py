@@ -3,7 +3,8 @@
 Run: python benchmarks/pretraining_pilots.py --text DIR --data DIR --prepared DIR --out DIR
 [--only NAME ...]. Every variant of the recipe `builtin` sees the same number of sequences, is then
 frozen, and carries the same HyperLoader (recipe `builtin`), trained on a tenth of the labelled
-sentences for the same number of steps. What counts is F1 on validation sentences. Results are added to OUT/pilots.json.
+sentences for the same number of steps. What counts is F1 on validation sentences. Results are added
+to OUT/pilots.json.
 """
 
 import argparse
