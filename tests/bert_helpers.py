@@ -15,10 +15,10 @@ POSITIONS = 40
 
 
 @cache
-def bert_tokenizer() -> PreTrainedTokenizerFast:
-    """Words of the sample corpora that occur often, and letters for all the others."""
+def bert_tokenizer(train: int = 24) -> PreTrainedTokenizerFast:
+    """Words of ``corpora(train)`` that occur often, and letters for all the others."""
     counts: dict[str, int] = {}
-    for corpus in corpora().values():
+    for corpus in corpora(train).values():
         for example in corpus.splits["train"]:
             for word in example.words:
                 counts[word.lower()] = counts.get(word.lower(), 0) + 1
@@ -38,13 +38,13 @@ def bert_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def bert_encoder(seed: int = 0) -> BertModel:
-    """Random weights, 32 wide, two layers, 40 positions."""
+def bert_encoder(seed: int = 0, *, width: int = 32, train: int = 24) -> BertModel:
+    """Random weights, two layers, 40 positions."""
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=len(bert_tokenizer()),
-        hidden_size=32,
-        intermediate_size=48,
+        vocab_size=len(bert_tokenizer(train)),
+        hidden_size=width,
+        intermediate_size=width * 3 // 2,
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=POSITIONS,
@@ -52,8 +52,8 @@ def bert_encoder(seed: int = 0) -> BertModel:
     return BertModel(config, add_pooling_layer=False)
 
 
-def bert_folder(folder: Path) -> Path:
+def bert_folder(folder: Path, *, width: int = 32, train: int = 24) -> Path:
     """The encoder and its tokenizer as ``save_pretrained`` writes them."""
-    bert_encoder().save_pretrained(folder)
-    bert_tokenizer().save_pretrained(folder)
+    bert_encoder(width=width, train=train).save_pretrained(folder)
+    bert_tokenizer(train).save_pretrained(folder)
     return folder

@@ -36,8 +36,14 @@ def test_the_packages_experiments() -> None:
     table3, table4, figure2 = map(load_experiment, ("table3", "table4", "figure2"))
     assert table3.systems == table4.systems == figure2.systems
     assert set(table3.systems) == set(COLUMNS) | {"hyperlora", "adapter-dagger", "full"}
-    # One folder of results serves all three, so they must share everything but the grid.
-    assert table3.base() == table4.base() == figure2.base()
+    # One folder of results serves all of them, so they must share everything but the grid.
+    claim, ablations = map(load_experiment, ("claim", "ablations"))
+    for budget in ("full", "cpu", "smoke"):
+        bases = [e.with_budget(budget).base() for e in (table3, table4, figure2, claim, ablations)]
+        assert bases == bases[:1] * 5
+    systems = {**ablations.systems, **claim.systems, **table4.systems}
+    for experiment in (claim, ablations):
+        assert {name: systems[name] for name in experiment.systems} == experiment.systems
     assert (table4.fractions, figure2.fractions) == ((0.1, 0.2), (0.1, 0.2, 1.0))
     assert table3.seeds == load_experiment("claim").seeds == (42, 43, 44)
     assert list(load_experiment("claim").systems) == [

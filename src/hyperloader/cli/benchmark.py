@@ -1,6 +1,7 @@
 """``hyperloader benchmark``: measure this installation on this machine."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,10 +112,7 @@ def decode(
             advance=status.update,
         )
     show_decoding(console, result)
-    _write(console, json_file, result.to_json())
-    if plot is not None:
-        plot_decoding(plot, result)
-        console.print(f"plot: {plot}")
+    _keep(console, result, json_file, plot, plot_decoding)
 
 
 def _grow(
@@ -144,10 +142,7 @@ def _grow(
             advance=status.update,
         )
     show_growth(console, growth)
-    _write(console, json_file, growth.to_json())
-    if plot is not None:
-        plot_growth(plot, growth)
-        console.print(f"plot: {plot}")
+    _keep(console, growth, json_file, plot, plot_growth)
 
 
 @app.command()
@@ -187,15 +182,24 @@ def train(
             advance=status.update,
         )
     show_training(console, result)
-    _write(console, json_file, result.to_json())
+    _keep(console, result, json_file)
 
 
-def _write(console: Console, path: Path | None, numbers: dict[str, Any]) -> None:
-    """All numbers and what they were made with."""
-    if path is None:
-        return
-    from hyperloader.experiments.environment import environment
-    from hyperloader.store import write_text
+def _keep(
+    console: Console,
+    result: Any,
+    json_file: Path | None,
+    plot: Path | None = None,
+    draw: Callable[[Path, Any], None] | None = None,
+) -> None:
+    """Write all numbers with what they were made with, and the plot."""
+    if json_file is not None:
+        from hyperloader.experiments.environment import environment
+        from hyperloader.store import write_text
 
-    write_text(path, json.dumps({"environment": environment(), **numbers}, indent=1) + "\n")
-    console.print(f"numbers: {path}")
+        numbers = {"environment": environment(), **result.to_json()}
+        write_text(json_file, json.dumps(numbers, indent=1) + "\n")
+        console.print(f"numbers: {json_file}")
+    if plot is not None and draw is not None:
+        draw(plot, result)
+        console.print(f"plot: {plot}")
