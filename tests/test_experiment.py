@@ -19,6 +19,7 @@ from hyperloader.experiments.results import Results
 from hyperloader.experiments.times import remaining_seconds
 from hyperloader.modeling import packaged
 from hyperloader.modeling.backbone import load_backbone, scratch_backbone
+from hyperloader.store import claimed
 from hyperloader.tagger import Tagger
 from hyperloader.tags import spans_to_bio
 from hyperloader.types import Span
@@ -134,6 +135,21 @@ def test_what_is_finished_is_skipped_and_what_failed_is_tried_again(
     assert start(folder, **_with_broken()).code == 1
     after = records(folder / "out")
     assert [name for name in NAMES if after[name] != before[name]] in ([], NAMES[:1])
+
+
+def test_a_run_that_another_process_is_making_is_left_to_it(tmp_path: Path) -> None:
+    systems = {"hyperloader": {}, "hyperlora": {"model.method": "hyperlora"}}
+    folder = tmp_path / "out" / "runs" / "hyperloader-0.5-1"
+    # The folder of results has to be there before a run can be claimed in it.
+    assert start(tmp_path, "--only", "hyperlora", systems=systems).code == 0
+    with claimed(folder) as ours:
+        assert ours
+        meanwhile = start(tmp_path, systems=systems)
+    assert meanwhile.code == 0
+    assert "hyperloader-0.5-1: another process is making it" in meanwhile.out
+    assert list(records(tmp_path / "out")) == ["hyperlora-0.5-1"]
+    assert start(tmp_path, systems=systems).code == 0
+    assert list(records(tmp_path / "out")) == ["hyperloader-0.5-1", "hyperlora-0.5-1"]
 
 
 def test_a_dry_run_shows_the_grid_and_leaves_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from hyperloader.errors import CheckpointError
 
 MANIFEST = "manifest.json"
+LOCK = ".lock"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 
 
@@ -76,6 +77,27 @@ def _swap(one: Path, other: Path) -> bool:
     rename = getattr(ctypes.CDLL(None), "renameat2", None)
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     return bool(rename and rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Whether ``folder`` is this process's alone inside the block; False: another one has it.
+
+    The folder is made if need be. A process that dies gives up what it had claimed.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def check_folder(folder: Path) -> None:

@@ -51,7 +51,8 @@ def run(
     """Train and score every system on every share of the data with every seed.
 
     What is finished is skipped, what was cut short goes on: after a stop give the same command
-    again. A run that fails is recorded, the others go on, and the exit code is 1.
+    again. A run that fails is recorded, the others go on, and the exit code is 1. The same command
+    may run several times at once, on a core or a GPU each: every run is made by one of them.
 
     Examples:
 
@@ -98,6 +99,7 @@ def run(
             f"[bold]{each.name}[/bold] ({place[each.name]} of {len(runs)})"
         ),
         after=lambda record: _tell(console, record, runs, results),
+        others=lambda each: console.print(f"{each.name}: another process is making it"),
     )
     if failed := [record for record in made if record.status == "failed"]:
         console.print(

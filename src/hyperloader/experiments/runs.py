@@ -31,7 +31,7 @@ from hyperloader.experiments.record import (
 from hyperloader.experiments.results import Results
 from hyperloader.experiments.spec import RANDOM, differences
 from hyperloader.experiments.times import Clock
-from hyperloader.store import write_text
+from hyperloader.store import claimed, write_text
 from hyperloader.training.interrupt import Stopped
 from hyperloader.training.loop import Trainer
 from hyperloader.training.run import LOG, RUN, RunFolder
@@ -58,17 +58,20 @@ def run_all(
     console: Console | None = None,
     before: Callable[[Run], None] = lambda run: None,
     after: Callable[[Record], None] = lambda record: None,
+    others: Callable[[Run], None] = lambda run: None,
 ) -> list[Record]:
     """Make those of ``runs`` that are not finished; return the records of what was made.
 
     A run that fails is recorded with its error and does not stop the others. One that was cut
-    short goes on from its newest checkpoint.
+    short goes on from its newest checkpoint. One that another process is making is left to it, so
+    that several processes may share the work.
 
     Args:
         base: the recipe that records are written as differences from.
         data: where the corpora came from, as the user said it.
         keep: keep the checkpoints of finished runs.
         before, after: told of each run and of its record.
+        others: told of each run that another process is making.
 
     Raises:
         Stopped: a signal asked for it; the run goes on when the same command is given again.
@@ -76,42 +79,57 @@ def run_all(
     """
     made = []
     for run in runs:
-        if is_done(results, run):
-            continue
-        before(run)
-        started = time.monotonic()
-        outcome, error = None, None
-        folder = results.run_folder(run.name)
-        try:
-            outcome = _make(run, corpora, results, base, data, console, started)
-        except Stopped as stop:
-            raise Stopped(f"stopped in {folder}; the same command goes on from there") from stop
-        except Exception as reason:
-            # Whatever goes wrong inside one run is that run's result; the grid goes on.
-            error = " ".join(f"{type(reason).__name__}: {reason}".split())
-            if not isinstance(reason, HyperloaderError):
-                write_text(folder / TRACE, traceback.format_exc())
-        record = Record(
-            status="failed" if outcome is None else "done",
-            system=run.system,
-            fraction=run.fraction,
-            seed=run.seed,
-            tasks=run.tasks,
-            apart=run.apart,
-            settings=differences(run.recipe, base),
-            error=error,
-            outcome=outcome,
-            environment=environment(),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        write_record(folder, record)
-        if outcome is not None:
-            (folder / TRACE).unlink(missing_ok=True)
-            if not keep:
-                shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-        made.append(record)
-        after(record)
+        with claimed(results.run_folder(run.name)) as ours:
+            if not ours:
+                others(run)
+            elif not is_done(results, run):
+                before(run)
+                made.append(_record(run, corpora, results, base, data, keep, console))
+                after(made[-1])
     return made
+
+
+def _record(
+    run: Run,
+    corpora: Mapping[str, Corpus],
+    results: Results,
+    base: Recipe,
+    data: str,
+    keep: bool,
+    console: Console | None,
+) -> Record:
+    """Make ``run`` and write down what came of it."""
+    started = time.monotonic()
+    outcome, error = None, None
+    folder = results.run_folder(run.name)
+    try:
+        outcome = _make(run, corpora, results, base, data, console, started)
+    except Stopped as stop:
+        raise Stopped(f"stopped in {folder}; the same command goes on from there") from stop
+    except Exception as reason:
+        # Whatever goes wrong inside one run is that run's result; the grid goes on.
+        error = " ".join(f"{type(reason).__name__}: {reason}".split())
+        if not isinstance(reason, HyperloaderError):
+            write_text(folder / TRACE, traceback.format_exc())
+    record = Record(
+        status="failed" if outcome is None else "done",
+        system=run.system,
+        fraction=run.fraction,
+        seed=run.seed,
+        tasks=run.tasks,
+        apart=run.apart,
+        settings=differences(run.recipe, base),
+        error=error,
+        outcome=outcome,
+        environment=environment(),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_record(folder, record)
+    if outcome is not None:
+        (folder / TRACE).unlink(missing_ok=True)
+        if not keep:
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return record
 
 
 def _make(
