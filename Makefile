@@ -50,10 +50,12 @@ bench: $(VENV)/.installed-dev ## Run the benchmarks (not part of the tests)
 	$(BIN)/python benchmarks/decoding.py
 	$(BIN)/python benchmarks/scratch_rates.py
 
-backbone: $(VENV)/.installed ## Pre-train the builtin backbone anew (TEXT=folder; about an hour)
-	$(BIN)/hyperloader pretrain --recipe builtin --text $(TEXT) --out runs/builtin-backbone
+backbone: $(VENV)/.installed ## Pre-train the builtin backbone anew (TEXT=folder; about two hours)
+	$(BIN)/hyperloader pretrain --recipe builtin --text $(TEXT) --prepared runs/text --out runs/first
+	$(BIN)/hyperloader pretrain --recipe builtin --prepared runs/text --out runs/second --steps 6000 \
+		--set seed=43 --set backbone.start=runs/first/backbone --set tokenizer.folder=null
 	rm -rf $(BUILTIN)/backbone
-	cp -r runs/builtin-backbone/backbone $(BUILTIN)/backbone
+	cp -r runs/second/backbone $(BUILTIN)/backbone
 
 tagger: $(VENV)/.installed ## Train, score and export the builtin tagger anew (DATA=folder; about an hour)
 	$(BIN)/hyperloader train --recipe builtin-tagger --data $(DATA) --out runs/builtin-tagger

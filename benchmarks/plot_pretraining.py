@@ -1,6 +1,6 @@
-"""Draws the losses and the alignment of a pre-training run.
+"""Draws the losses and the alignment of a pre-training run, and of the runs that went on from it.
 
-Run: python benchmarks/plot_pretraining.py RUN/log.jsonl curve.png
+Run: python benchmarks/plot_pretraining.py RUN/log.jsonl [NEXT/log.jsonl ...] curve.png
 """
 
 import json
@@ -10,8 +10,19 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 
-def main(log: Path, out: Path) -> None:
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
+def read(logs: list[Path]) -> list[dict]:
+    """All entries, with the tokens of a run counted on from those of the one before."""
+    entries: list[dict] = []
+    for log in logs:
+        seen = entries[-1]["tokens"] if entries else 0
+        for line in log.read_text().splitlines():
+            entry = json.loads(line)
+            entries.append({**entry, "tokens": entry["tokens"] + seen})
+    return entries
+
+
+def main(logs: list[Path], out: Path) -> None:
+    entries = read(logs)
     checks = [e for e in entries if e["kind"] == "evaluation"]
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -34,4 +45,5 @@ def main(log: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    *logs, out = map(Path, sys.argv[1:])
+    main(logs, out)
