@@ -21,10 +21,12 @@ TIE = 1e-4  # logits this close are a tie, which the first option wins
 
 @dataclass
 class Answer:
-    """The tags of one window, the probability of each, and the decisions that had a choice."""
+    """The tags of one window, the probability of each and that of ``I`` in its place (0 where no
+    span is open), and the decisions that had a choice."""
 
     tags: list[str]
     scores: list[float]
+    goes_on: list[float]
     choices: list[tuple[int, float]]  # target position, log-probability
 
 
@@ -54,9 +56,10 @@ def oracle(
     """Walk the grammar one token at a time: greedily, or along ``target`` where it is given.
 
     Every step is a full forward pass over the whole vocabulary, without a cache."""
-    answer = Answer([], [], [])
+    answer = Answer([], [], [], [])
     pieces = codec.pieces
-    ids, prefix, opened, score = [pieces.sentinels[0]], (), False, 1.0
+    ids, prefix, opened, score, inside = [pieces.sentinels[0]], (), False, 1.0, 0.0
+    i_ids = codec.tag_ids[window.task]["I"]
     task_ids = model.task_ids(window.task)
     with model.use(window.task):
         encoded = model.backbone.encoder(input_ids=torch.tensor([window.source]))
@@ -76,13 +79,19 @@ def oracle(
         if len(following) > 1:
             answer.choices.append((len(ids), log_probability))
         score *= torch.tensor(log_probability).exp().item()
+        if opened and i_ids[: len(prefix)] == prefix:  # this decision is one on the way to I too
+            closing = pieces.sentinels[len(answer.tags) + 1]
+            step = allowed.index((*i_ids, closing)[len(prefix)])
+            inside *= scores.softmax(-1)[step].item()
         ids.append(token)
         if (tag := following[token]) is None:
             prefix += (token,)
             continue
         answer.tags.append(tag)
         answer.scores.append(score)
+        answer.goes_on.append(inside)
         prefix, opened, score = (), tag != "O", 1.0
+        inside = float(opened)
     return answer
 
 
@@ -91,6 +100,8 @@ def assert_same(spans: Sequence[Span], answer: Answer) -> None:
     assert tuple(spans) == expected
     for span in spans:
         product = torch.tensor(answer.scores[span.start : span.end]).prod().item()
+        if span.end < len(answer.tags):
+            product *= 1 - answer.goes_on[span.end]
         assert span.score == pytest.approx(product, rel=1e-3)
         assert 0 < span.score <= 1
 

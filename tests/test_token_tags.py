@@ -177,7 +177,7 @@ def test_batches_are_padded_and_the_loss_is_the_models_own() -> None:
     assert collate_tokens(encode_words(codec, ["a"], "music"), codec.pieces.pad).labels is None
 
 
-def test_a_spans_score_is_the_product_of_its_tags() -> None:
+def test_a_spans_score_is_the_product_of_its_tags_and_of_its_end() -> None:
     codec = codec_of()
     model = model_of(codec)
     decoder = build_decoder(model, codec)
@@ -193,6 +193,8 @@ def test_a_spans_score_is_the_product_of_its_tags() -> None:
     assert len(decoded.spans) > 1
     for span in decoded.spans:
         expected = probability.max(-1).values[span.start : span.end].prod().item()
+        if span.end < len(words):
+            expected *= 1 - probability[span.end, codec.tags.index(f"I-{span.label}")].item()
         assert span.score == pytest.approx(expected, rel=1e-5)
 
 

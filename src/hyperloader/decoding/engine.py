@@ -6,6 +6,7 @@ decision of the draft, the longest prefix that agrees with its own scores is kep
 scores make a better draft of the rest.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,7 +24,7 @@ from hyperloader.decoding.memory import DraftMemory, Word
 from hyperloader.decoding.paths import TagPaths
 from hyperloader.decoding.search import Judge, search
 from hyperloader.modeling.model import TaggingModel
-from hyperloader.tags import INSIDE, OUTSIDE
+from hyperloader.tags import sbio_to_spans
 from hyperloader.types import Alternative, Span
 
 
@@ -32,7 +33,8 @@ class DecodedWindow:
     """What was found in one window, or in a sentence put together of several.
 
     ``spans`` are counted from its first word. A span's score is the product of the probabilities
-    of its words' tags, each renormalised over the tags that the grammar allows.
+    of its words' tags, each renormalised over the tags that the grammar allows, and of the
+    probability that it does not go on in the word after it.
     ``alternatives``, where asked for, has the likeliest tags of every word, best first.
     """
 
@@ -143,8 +145,10 @@ class Decoder:
                 self._alternatives = Alternatives(paths)
             others = self._alternatives.of_words(answer.decided, tags, alternatives)
         return [
-            DecodedWindow(_spans([paths.names[tag] for tag in row], scores), other)
-            for row, scores, other in zip(tags, answer.probability.tolist(), others, strict=False)
+            DecodedWindow(_spans([paths.names[tag] for tag in row], scores, goes_on), other)
+            for row, scores, goes_on, other in zip(
+                tags, answer.probability.tolist(), answer.goes_on.tolist(), others, strict=True
+            )
         ]
 
     def _temperature(self, tasks: Sequence[str]) -> Tensor | None:
@@ -245,12 +249,11 @@ def _batches(
         yield sorted(batch, key=lambda i: windows[i].task)
 
 
-def _spans(tags: Sequence[str], scores: Sequence[float]) -> list[Span]:
-    spans: list[Span] = []
-    for i, tag in enumerate(tags):
-        if tag == INSIDE and spans:
-            last = spans[-1]
-            spans[-1] = Span(last.start, i + 1, last.label, (last.score or 0.0) * scores[i])
-        elif tag != OUTSIDE:
-            spans.append(Span(i, i + 1, tag, scores[i]))
+def _spans(tags: Sequence[str], scores: Sequence[float], goes_on: Sequence[float]) -> list[Span]:
+    spans = []
+    for span in sbio_to_spans(tags):
+        score = math.prod(scores[span.start : span.end])
+        if span.end < len(tags):
+            score *= 1 - goes_on[span.end]
+        spans.append(Span(span.start, span.end, span.label, score))
     return spans

@@ -26,6 +26,7 @@ class TagPaths:
         options: (2, N) how many they are.
         tag_at: (N,) the tag that ends at a node, or -1.
         complete: (2, N) the first tag that goes through a node and is allowed.
+        toward_inside: (N,) the choice that leads on to ``I``, or -1 where it is out of reach.
     """
 
     def __init__(self, grammar: Grammar, tag_ids: Mapping[str, Mapping[str, Sequence[int]]]):
@@ -71,6 +72,11 @@ class TagPaths:
             first.scatter_reduce_(0, self.nodes.flatten(), numbers.flatten(), "amin")
             complete.append(first.clamp(max=len(ids) - 1))
         self.complete = torch.stack(complete)
+        self.toward_inside = torch.full_like(self.tag_at, -1)
+        for tag in self.inside.values():
+            *through, end = self.nodes[tag, : int(self.length[tag]) + 1].tolist()
+            self.toward_inside[through] = self.choices[tag, : len(through)]
+            self.toward_inside[end] = len(self.tokens)
 
     def to(self, device: torch.device) -> "TagPaths":
         """Move the tables to ``device`` in place."""

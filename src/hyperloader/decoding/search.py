@@ -39,11 +39,13 @@ class Decided(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What was found: ``tags`` and ``probability`` (batch, W), how many decoder ``passes`` it took
-    and ``tokens`` they fed (padding included), and, where asked for, the decisions."""
+    """What was found: ``tags``, their ``probability`` and ``goes_on`` (batch, W), the probability
+    that a span open before the word goes on in it; how many decoder ``passes`` it took and
+    ``tokens`` they fed (padding included), and, where asked for, the decisions."""
 
     tags: Tensor
     probability: Tensor
+    goes_on: Tensor
     passes: int
     tokens: int
     decided: list[Decided]
@@ -70,7 +72,8 @@ def search(
     names = batch.tasks * len(batch.words) if len(batch.tasks) == 1 else batch.tasks
     inside = torch.tensor([paths.inside[name] for name in names], device=device)
     words = torch.tensor(batch.words, device=device)
-    tags, log_probability = draft.clone(), torch.zeros(draft.shape, device=device)
+    tags = draft.clone()
+    log_probability, log_goes_on = torch.zeros((2, *draft.shape), device=device)
     stack, weights, task = _start(model, batch, 2 * draft.shape[1] + 2)
     output = backbone.lm_head.weight
     tag_rows = output[paths.tokens].float()
@@ -133,6 +136,10 @@ def search(
                 "precision is too small (use float32 or bfloat16)"
             )
         log_probability.index_put_(at, gained, accumulate=True)
+        # The way to I has been scored as far as the tag went the same way, and one decision more.
+        toward = paths.toward_inside[layout.node[sure]]
+        inwards = distribution.gather(1, toward.clamp(min=0)[:, None])[:, 0]
+        log_goes_on.index_put_(at, torch.where(toward < 0, 0.0, inwards), accumulate=True)
         if keep_decisions:
             decided.append(
                 Decided(*at, layout.node[sure], layout.opened[sure], taken, distribution)
@@ -145,7 +152,7 @@ def search(
             better = redraft(paths, layout, choices, tags[live], first, inside[live])
             tags[live] = torch.where(wrong[:, None], better, tags[live])
             position = torch.where(wrong, places[layout.at[first]] + 1, position)
-    return Answer(tags, log_probability.exp(), passes, fed, decided)
+    return Answer(tags, log_probability.exp(), log_goes_on.exp(), passes, fed, decided)
 
 
 def _start(

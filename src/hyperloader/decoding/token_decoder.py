@@ -1,5 +1,6 @@
 """Tagging with a tagging head: every word gets its likeliest tag, every span a probability."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +20,8 @@ class TokenDecoder:
     """Tags windows with a model that has a tagging head.
 
     Tags are read by the CoNLL rule of :mod:`hyperloader.tags`, as published systems are scored:
-    an I without its B starts a span. A span's score is the product of its tags' probabilities.
+    an I without its B starts a span. A span's score is the product of its tags' probabilities and
+    of the probability that the word after it has not its label's I.
 
     Args:
         temperatures: that of the codec's task divides the logits before they become
@@ -81,11 +83,11 @@ class TokenDecoder:
             others = self._alternatives(distribution, limit)
         return [
             DecodedWindow(
-                self._spans(tags[: window.words], scores),
+                self._spans(tags[: window.words], scores, row),
                 None if words is None else words[: window.words],
             )
-            for window, tags, scores, words in zip(
-                windows, number.tolist(), probability.tolist(), others, strict=True
+            for window, tags, scores, row, words in zip(
+                windows, number.tolist(), probability.tolist(), distribution, others, strict=True
             )
         ]
 
@@ -102,11 +104,14 @@ class TokenDecoder:
             for row in zip(number.tolist(), best.tolist(), strict=True)
         ]
 
-    def _spans(self, numbers: Sequence[int], scores: Sequence[float]) -> list[Span]:
+    def _spans(
+        self, numbers: Sequence[int], scores: Sequence[float], distribution: Tensor
+    ) -> list[Span]:
         spans = []
         for span in parse_tags([self.codec.tags[n] for n in numbers], scheme="bio"):
-            score = 1.0
-            for p in scores[span.start : span.end]:
-                score *= p
+            score = math.prod(scores[span.start : span.end])
+            if span.end < len(numbers):
+                inside = self.codec.tags.index(f"I-{span.label}")
+                score *= 1 - float(distribution[span.end, inside])
             spans.append(Span(span.start, span.end, span.label, score))
         return spans
