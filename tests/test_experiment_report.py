@@ -190,13 +190,19 @@ def test_the_papers_numbers_stand_beside_ours(report: Path) -> None:
 
 def test_the_differences_to_the_first_system(report: Path) -> None:
     text = (report / "report.md").read_text()
-    value, interval, p = rows(text, "unipelt-t5 ♣")[0]
+    f1, value, interval, p, by_seed, ahead = rows(text, "unipelt-t5 ♣")[0]
     pairs = zip(RIGHT["hyperloader"], RIGHT["unipelt-t5"], strict=True)
     expected = statistics.fmean((sum(a) - sum(b)) / (2 * SENTENCES) for a, b in pairs)
     assert float(value) == pytest.approx(expected, abs=5e-5)
     low, high = map(float, interval.split(" to "))
     assert low < expected < high
     assert float(p) < 0.001
+    average = statistics.fmean(sum(right) / (2 * SENTENCES) for right in RIGHT["unipelt-t5"])
+    assert float(f1.split()[0]) == pytest.approx(average, abs=5e-5)
+    mean, deviation = map(float, by_seed.split(" ± "))
+    assert mean == pytest.approx(expected, abs=5e-5)  # as all seeds have as many spans
+    assert deviation == pytest.approx(0, abs=5e-5)  # each is ahead by as much
+    assert ahead == "3 of 3"
 
 
 def test_latex_and_figure(report: Path) -> None:
@@ -278,7 +284,7 @@ def test_without_gold_spans_nothing_is_called_significant(results: Path, tmp_pat
     text = (bare / "report" / "report.md").read_text()
     assert "No significance is tested" in text
     assert "**" not in text
-    assert rows(text, "hyperlora")[0] == ["missing"] * 3
+    assert rows(text, "hyperlora")[0][1:4] == ["missing"] * 3
 
 
 def test_seeds_that_only_one_has_are_not_compared(results: Path) -> None:

@@ -60,17 +60,34 @@ def difference_table(study: Study, comparison: Comparison, fraction: float) -> T
     rows = []
     for other in others:
         found = comparison.difference(first, other, fraction, study.tasks)
-        if found is None:
-            rows.append(cells(title(study, other), *[MISSING] * 3))
-            continue
-        interval = f"{_signed(found.low)} to {_signed(found.high)}"
-        rows.append(cells(title(study, other), _signed(found.value), interval, f"{found.p:.4f}"))
+        tested = [MISSING] * 3
+        if found is not None:
+            interval = f"{_signed(found.low)} to {_signed(found.high)}"
+            tested = [_signed(found.value), interval, f"{found.p:.4f}"]
+        average = f1_text(study, other, fraction, study.average(other, fraction))
+        by_seed = _seed_by_seed(study, first, other, fraction)
+        rows.append(cells(title(study, other), average, *tested, *by_seed))
     caption = (
         f"Average F1 of {first} less that of each other system, with {share(fraction)} of the "
         "data: the difference on the pooled predictions of the seeds that both have, its 95 % "
-        "interval and its two-sided p (the same bootstrap; it does not speak for other seeds)."
+        "interval and its two-sided p (the same bootstrap; it does not speak for other seeds). "
+        "Seed by seed: mean ± standard deviation of the differences between the two runs of a "
+        f"seed, and in how many of them {first} is ahead."
     )
-    return TextTable(caption, [f"{first} less", "difference", "95 % interval", "p"], rows)
+    header = [f"{first} less", "its F1", "difference", "95 % interval", "p"]
+    return TextTable(caption, [*header, "seed by seed", "ahead"], rows)
+
+
+def _seed_by_seed(study: Study, first: str, other: str, fraction: float) -> tuple[str, str]:
+    """The differences between the averages of two systems' runs with the same seed."""
+    ours, theirs = study.average(first, fraction), study.average(other, fraction)
+    differences = [f1 - theirs[seed] for seed, f1 in ours.items() if seed in theirs]
+    summary = Summary.of(differences)
+    if summary is None:
+        return MISSING, MISSING
+    spread = "" if summary.deviation is None else f" ± {summary.deviation:.4f}"
+    ahead = sum(difference > 0 for difference in differences)
+    return f"{_signed(summary.mean)}{spread}", f"{ahead} of {summary.seeds}"
 
 
 def paper_table(study: Study, fraction: float) -> TextTable | None:
@@ -89,7 +106,7 @@ def paper_table(study: Study, fraction: float) -> TextTable | None:
             ours = study.f1(system, fraction, task)
             row += [
                 f"{paper.paper_f1(system, fraction, task):.4f}",
-                _here(study, system, fraction, ours),
+                f1_text(study, system, fraction, ours),
             ]
         rows.append(cells(*row))
     row = ["Average"]
@@ -98,7 +115,7 @@ def paper_table(study: Study, fraction: float) -> TextTable | None:
         whole = set(each[0]).intersection(*each[1:])
         ours = {seed: sum(f1[seed] for f1 in each) / len(each) for seed in whole}
         theirs = paper.paper_average(system, fraction, tasks)
-        row += [f"{theirs:.4f}", _here(study, system, fraction, ours)]
+        row += [f"{theirs:.4f}", f1_text(study, system, fraction, ours)]
     absent = [task for task in paper.CORPORA if task not in tasks]
     without = f" ({', '.join(absent)} left out of the paper's average)" if absent else ""
     caption = (
@@ -127,19 +144,16 @@ def _f1_row(
     best: str | None,
 ) -> list[Cell]:
     return [
-        Cell(_mean(list(f1.values()), len(study.seeds(system, fraction))), system == best)
+        Cell(f1_text(study, system, fraction, f1), system == best)
         for system, f1 in zip(systems, values, strict=True)
     ]
 
 
-def _here(study: Study, system: str, fraction: float, f1: dict[int, float]) -> str:
+def f1_text(study: Study, system: str, fraction: float, f1: dict[int, float]) -> str:
+    """Mean ± standard deviation of ``f1`` by seed, or why there is none."""
     if system not in study.systems(fraction):
         return "not planned"
-    return _mean(list(f1.values()), len(study.seeds(system, fraction)))
-
-
-def _mean(values: list[float], planned: int) -> str:
-    summary = Summary.of(values)
+    summary, planned = Summary.of(list(f1.values())), len(study.seeds(system, fraction))
     if summary is None:
         return MISSING
     spread = "" if summary.deviation is None else f" ± {summary.deviation:.4f}"

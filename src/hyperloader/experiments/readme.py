@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.errors import DataError
-from hyperloader.experiments.content import APART, MISSING, share, title
+from hyperloader.experiments.content import APART, MISSING, f1_text, share, title
 from hyperloader.experiments.results import Results
 from hyperloader.experiments.study import Study, Summary
 from hyperloader.experiments.tables import TextTable, cells, markdown
@@ -88,7 +88,8 @@ def readme_table(study: Study) -> str:
         row = [title(study, system), _parameters(study, system)]
         for fraction in study.fractions:
             spent = Summary.of(study.training_seconds(system, fraction))
-            row += [_f1(study, system, fraction), f"{spent.mean:,.0f}" if spent else ""]
+            f1 = f1_text(study, system, fraction, study.average(system, fraction))
+            row += [f1, f"{spent.mean:,.0f}" if spent else ""]
         rows.append(cells(*row))
     apart = f" {APART}: one model for each corpus; parameters are those of one." if several else ""
     counts = {len(study.seeds(s, f)) for f in study.fractions for s in study.systems(f)}
@@ -99,16 +100,6 @@ def readme_table(study: Study) -> str:
         f"those of the training steps alone.{apart}"
     )
     return f"\n{markdown(TextTable(caption, header, rows))}"
-
-
-def _f1(study: Study, system: str, fraction: float) -> str:
-    planned = len(study.seeds(system, fraction))
-    f1 = Summary.of(list(study.average(system, fraction).values()))
-    if f1 is None:
-        return MISSING if planned else "not planned"
-    spread = "" if f1.deviation is None else f" ± {f1.deviation:.4f}"
-    some = f" ({f1.seeds} of {planned} seeds)" if f1.seeds < planned else ""
-    return f"{f1.mean:.4f}{spread}{some}"
 
 
 def _parameters(study: Study, system: str) -> str:
