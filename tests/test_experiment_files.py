@@ -182,6 +182,17 @@ def test_unknown_names() -> None:
         tiny().with_budget("ful")
     with pytest.raises(ConfigError, match="unknown system 'nobody'"):
         plan(tiny(), corpora(), only=["nobody"])
+    with pytest.raises(ConfigError, match=r"0\.3 is not among the experiment's fractions"):
+        plan(tiny(), corpora(), fractions=[0.3])
+    with pytest.raises(ConfigError, match="7 is not among the experiment's seeds"):
+        plan(tiny(), corpora(), seeds=[7])
+
+
+def test_part_of_a_grid() -> None:
+    whole = plan(tiny(fractions=[0.5, 1.0], seeds=[1, 2]), corpora())
+    part = plan(tiny(fractions=[0.5, 1.0], seeds=[1, 2]), corpora(), fractions=[0.5], seeds=[2])
+    assert part == [run for run in whole if (run.fraction, run.seed) == (0.5, 2)]
+    assert 0 < len(part) == len(whole) / 4
 
 
 def test_a_budget_limits_sentences_and_the_hash_sees_them() -> None:

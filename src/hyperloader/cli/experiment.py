@@ -41,6 +41,13 @@ def run(
     only: Annotated[
         list[str] | None, typer.Option(metavar="SYSTEM", help="Only this system; may be repeated.")
     ] = None,
+    fraction: Annotated[
+        list[float] | None,
+        typer.Option(metavar="SHARE", help="Only this share of the data; may be repeated."),
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(metavar="SEED", help="Only this seed; may be repeated.")
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the checkpoints of finished runs.")
     ] = False,
@@ -75,7 +82,14 @@ def run(
     chosen = experiment.with_budget(budget)
     corpora = experiment_corpora(data, chosen, experiment.budget(budget).sentences)
     base = chosen.base(backbone)
-    runs = plan(chosen, corpora, backbone=backbone, only=only or ())
+    runs = plan(
+        chosen,
+        corpora,
+        backbone=backbone,
+        only=only or (),
+        fractions=fraction or (),
+        seeds=seed or (),
+    )
     results = folders.Results(out)
     wanted = folders.about(chosen, Path(name).stem, budget, base, str(data), corpora)
     results.check(wanted)

@@ -41,6 +41,8 @@ def plan(
     *,
     backbone: str | None = None,
     only: Sequence[str] = (),
+    fractions: Sequence[float] = (),
+    seeds: Sequence[int] = (),
 ) -> list[Run]:
     """Every run of ``experiment`` (with its budget applied), seed by seed.
 
@@ -49,16 +51,26 @@ def plan(
     steps, as one model for all would draw it: all models together see as many sentences.
 
     Raises:
-        ConfigError: an unknown system in ``only``, a recipe or model that does not fit.
+        ConfigError: a system in ``only``, a share in ``fractions`` or a seed in ``seeds`` (all
+            where they are empty) that the experiment has not; a recipe or model that does not fit.
     """
     for name in only:
         if name not in experiment.systems:
             raise ConfigError(unknown("system", name, experiment.systems))
     chosen = {n: s for n, s in experiment.systems.items() if not only or n in only}
+    for key, wanted, there in (
+        ("fractions", fractions, experiment.fractions),
+        ("seeds", seeds, experiment.seeds),
+    ):
+        if absent := [value for value in wanted if value not in there]:
+            have = ", ".join(map(str, there))
+            raise ConfigError(f"{absent[0]} is not among the experiment's {key}, which are {have}")
     return [
         run
         for seed in experiment.seeds
+        if not seeds or seed in seeds
         for fraction in experiment.fractions
+        if not fractions or fraction in fractions
         for name, system in chosen.items()
         for run in _runs(experiment, name, system, fraction, seed, corpora, backbone)
     ]
