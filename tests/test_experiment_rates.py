@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
+from conftest import ROOT
 from experiment_helpers import arguments, start
 from hyperloader.corpora.splits import subsample
-from hyperloader.experiments.best import best_lines
+from hyperloader.experiments.best import best_lines, trials
 from hyperloader.experiments.data import experiment_corpora
-from hyperloader.experiments.plan import run_name
+from hyperloader.experiments.plan import plan, run_name
 from hyperloader.experiments.record import RECORD, read_record, write_record
 from hyperloader.experiments.results import ABOUT, About, Grid, Results
-from hyperloader.experiments.spec import Experiment, System
+from hyperloader.experiments.spec import Experiment, System, load_experiment
 from training_helpers import Outcome, cli, corpora, refused, write_data
 
 SYSTEMS: dict[str, Any] = {
@@ -188,3 +189,16 @@ def test_a_folder_without_trials(tmp_path: Path) -> None:
     about = About.model_validate({**plain, "experiments": {"mine": grid}})
     (tmp_path / ABOUT).write_text(about.model_dump_json())
     assert "is called METHOD@TRIAL" in refused("experiment", "best", tmp_path)
+
+
+def test_the_packages_tables_have_the_best_rates_of_the_kept_search() -> None:
+    best = {m: t.best for m, t in trials(Results(ROOT / "results" / "rates")).items()}
+    assert None not in best.values()
+    used = {}
+    for name in ("table4", "claim", "ablations"):
+        runs = plan(load_experiment(name).with_budget("cpu"), corpora())
+        for run in runs:
+            training = run.recipe.training
+            full = run.system == "full"
+            used[run.system] = training.backbone_learning_rate if full else training.learning_rate
+    assert {m: float(rate) for m, rate in best.items() if rate} == {m: used[m] for m in best}
