@@ -14,7 +14,7 @@ from hyperloader.corpora.writers import write_corpus
 from hyperloader.evaluation.confusion import Kind, Outcome
 from hyperloader.evaluation.metrics import score_task
 from hyperloader.evaluation.plots import plot_kinds
-from hyperloader.experiments.errors import WRONG, find_errors
+from hyperloader.experiments.errors import WRONG, agreed_errors, find_errors
 from hyperloader.experiments.record import (
     PREDICTIONS,
     Record,
@@ -181,6 +181,38 @@ def test_real_predictions_miss_as_many_spans_as_their_recall_says(shared: Path) 
     of_predicted = sum(map(len, predicted)) - (found.spans - of_gold)
     assert score["precision"] == pytest.approx(1 - of_predicted / sum(map(len, predicted)))
     assert Kind(Outcome.WRONG_LABEL, "toloc.city_name", "fromloc.city_name") in found.commonest[:20]
+
+
+@given(st.lists(SPANS, min_size=1, max_size=5), st.sampled_from([0.6, 0.9, 1.0]))
+def test_what_runs_agree_on(runs: list[tuple[Span, ...]], agreement: float) -> None:
+    gold = runs[0]
+    found = agreed_errors(TASK, [gold], [[spans] for spans in runs], agreement)
+    expected = {
+        span
+        for spans in runs
+        for span in spans
+        if span not in gold and sum(span in s for s in runs) / len(runs) >= agreement - 1e-6
+    }
+    matches = [match for at in found.found.values() for _, match in at]
+    assert {match.predicted for match in matches} == expected
+    assert len(matches) == len(expected)
+    assert found.spans == len(gold)
+
+
+def test_the_page_of_what_nearly_all_get_wrong(results: Path) -> None:
+    options = ("--data", results.parent / "data", "--agreement")
+    for folder in ("one-0.5-1", "one-0.5-2"):
+        both = (Span(1, 4, "artist_name"), Span(5, 6, "item"))
+        write_spans(results / "runs" / folder / PREDICTIONS, {TASK: [both, (), ()]})
+    done = cli("experiment", "errors", results, *options, 1)
+    assert done.code == 0, done
+    text = (results / "report" / "errors-agreed-0.5.md").read_text()
+    assert "at least 100 % of 2 runs (one)" in text
+    assert "| songs | 5 | 1 | 0 (0.0 %) | 1 (100.0 %) |" in text  # what is missed does not count
+    assert "jazz" not in text
+    assert "| wrong boundary | artist_name | artist_name | 1 | 100.0 % |" in text
+    assert "above 0.5" in refused("experiment", "errors", results, *options, 0.5)
+    assert "leave" in refused("experiment", "errors", results, *options, 0.9, "--system", "one")
 
 
 def test_the_bars_add_up(tmp_path: Path) -> None:

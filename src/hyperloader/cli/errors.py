@@ -15,6 +15,13 @@ def errors(
     fraction: Annotated[
         float | None, typer.Option(help="Which share of the data; default: the largest.")
     ] = None,
+    agreement: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Errors that at least this share of all systems' runs make, such as 0.9.",
+        ),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The corpora, to show sentences from them.")
     ] = None,
@@ -26,11 +33,16 @@ def errors(
     """Write a system's commonest errors on each corpus, with a picture of the kinds of error.
 
     Counts are of all finished seeds together. With --data each kind gets up to three sentences;
-    mind the corpora's licences before you pass them on.
+    mind the corpora's licences before you pass them on. With --agreement wrong gold is to be looked
+    for: what different systems predict alike is often right.
 
-    Example: hyperloader experiment errors results/claim --system full --data my_corpora
+    Examples:
+
+      hyperloader experiment errors results/claim --system full --data my_corpora
+
+      hyperloader experiment errors results/claim --agreement 0.9 --data my_corpora
     """
-    from hyperloader.experiments.errors import write_errors
+    from hyperloader.experiments.error_report import write_errors
     from hyperloader.experiments.results import Results
 
     for path in write_errors(
@@ -38,6 +50,7 @@ def errors(
         out or results / "report",
         system=system,
         fraction=fraction,
+        agreement=agreement,
         data=data,
         top=top,
     ):
