@@ -1,14 +1,13 @@
 """What the tables of a report say."""
 
-from collections.abc import Callable, Sequence
-
 from hyperloader.experiments import paper
 from hyperloader.experiments.comparison import Comparison
-from hyperloader.experiments.study import Parameters, Study, Summary
+from hyperloader.experiments.study import Study, Summary
 from hyperloader.experiments.tables import Cell, TextTable, cells
 
 MISSING = "missing"
 APART = "♣"
+APART_MEANS = f" {APART}: one model for each corpus."
 
 
 def share(fraction: float) -> str:
@@ -22,36 +21,51 @@ def title(study: Study, system: str) -> str:
 
 
 def f1_table(study: Study, comparison: Comparison, fraction: float) -> TextTable:
-    """F1 of each system on each corpus and on average, and what it cost."""
+    """F1 of each system on each corpus and on average."""
     systems = study.systems(fraction)
+    columns = [*((task,) for task in study.tasks), study.tasks]
+    best = [comparison.best(fraction, tasks) for tasks in columns]
     rows = []
-    for task in study.tasks:
-        best = comparison.best(fraction, (task,))
-        values = [study.f1(system, fraction, task) for system in systems]
-        rows.append([Cell(task), *_f1_row(study, fraction, systems, values, best)])
-    best = comparison.best(fraction, study.tasks)
-    values = [study.average(system, fraction) for system in systems]
-    rows.append([Cell("Average"), *_f1_row(study, fraction, systems, values, best)])
-    known = [study.parameters(system, fraction) for system in systems]
-    spent = [Summary.of(study.training_seconds(system, fraction)) for system in systems]
-    rows += [
-        cells("Trained parameters of a model", *_of(known, lambda p: f"{p.trainable:,.0f}")),
-        cells("% of its parameters", *_of(known, lambda p: f"{p.percent:.2f}")),
-        cells("Models", *_of(known, lambda p: str(p.models))),
-        cells("Trained parameters of all models", *_of(known, lambda p: f"{p.trainable_of_all:,}")),
-        cells("Training seconds", *[MISSING if s is None else f"{s.mean:,.0f}" for s in spent]),
-    ]
+    for system in systems:
+        values = [study.f1(system, fraction, task) for task in study.tasks]
+        values.append(study.average(system, fraction))
+        texts = [f1_text(study, system, fraction, f1) for f1 in values]
+        marked = [Cell(text, system == first) for text, first in zip(texts, best, strict=True)]
+        rows.append([Cell(title(study, system)), *marked])
     part = study.about.score
     caption = (
         f"Micro F1 on the {part} part after training with {share(fraction)} of the training and "
-        "validation data: mean ± standard deviation over seeds. Bold: the best, where its "
-        f"difference to the second is significant (paired bootstrap over the {part} sentences, "
-        "predictions of the seeds pooled, 10,000 draws, p < 0.05). Training seconds are those "
-        f"of the steps alone, all models of a seed together. {APART}: one model for each corpus."
+        "validation data: mean ± standard deviation over seeds. Bold: the best of a column, where "
+        f"its difference to the second is significant (paired bootstrap over the {part} sentences, "
+        "predictions of the seeds pooled, 10,000 draws, p < 0.05)."
+        f"{APART_MEANS if any(map(study.apart, systems)) else ''}"
     )
-    tasks = len(study.tasks)
-    header = ["Corpus", *(title(study, system) for system in systems)]
-    return TextTable(caption, header, rows, (tasks, tasks + 1))
+    return TextTable(caption, ["system", *study.tasks, "average"], rows)
+
+
+def cost_table(study: Study, fraction: float) -> TextTable:
+    """What each system trains, and how long it took."""
+    rows = []
+    for system in study.systems(fraction):
+        p = study.parameters(system, fraction)
+        spent = Summary.of(study.training_seconds(system, fraction))
+        if p is None or spent is None:
+            rows.append(cells(title(study, system), *[MISSING] * 5))
+            continue
+        texts = (
+            f"{p.trainable:,.0f}",
+            f"{p.percent:.2f}",
+            str(p.models),
+            f"{p.trainable_of_all:,}",
+        )
+        rows.append(cells(title(study, system), *texts, f"{spent.mean:,.0f}"))
+    caption = (
+        f"What the systems cost with {share(fraction)} of the data: trained parameters of one "
+        "model, their share of all its parameters, models, trained parameters of all models, and "
+        "seconds of the training steps alone, of all models of a seed together."
+    )
+    header = ["system", "trained", "% of a model", "models", "trained in all", "seconds"]
+    return TextTable(caption, header, rows)
 
 
 def difference_table(study: Study, comparison: Comparison, fraction: float) -> TextTable:
@@ -136,19 +150,6 @@ def systems_table(study: Study) -> TextTable:
     return TextTable("The systems.", ["system", "models", "its own settings"], list(rows.values()))
 
 
-def _f1_row(
-    study: Study,
-    fraction: float,
-    systems: Sequence[str],
-    values: Sequence[dict[int, float]],
-    best: str | None,
-) -> list[Cell]:
-    return [
-        Cell(f1_text(study, system, fraction, f1), system == best)
-        for system, f1 in zip(systems, values, strict=True)
-    ]
-
-
 def f1_text(study: Study, system: str, fraction: float, f1: dict[int, float]) -> str:
     """Mean ± standard deviation of ``f1`` by seed, or why there is none."""
     if system not in study.systems(fraction):
@@ -159,10 +160,6 @@ def f1_text(study: Study, system: str, fraction: float, f1: dict[int, float]) ->
     spread = "" if summary.deviation is None else f" ± {summary.deviation:.4f}"
     some = f" ({summary.seeds} of {planned} seeds)" if summary.seeds < planned else ""
     return f"{summary.mean:.4f}{spread}{some}"
-
-
-def _of(known: Sequence[Parameters | None], text: Callable[[Parameters], str]) -> list[str]:
-    return [MISSING if each is None else text(each) for each in known]
 
 
 def _signed(value: float) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.errors import DataError
-from hyperloader.experiments.content import APART, MISSING, f1_text, share, title
+from hyperloader.experiments.content import APART_MEANS, MISSING, f1_text, share, title
 from hyperloader.experiments.results import Results
 from hyperloader.experiments.study import Study, Summary
 from hyperloader.experiments.tables import TextTable, cells, markdown
@@ -91,7 +91,7 @@ def readme_table(study: Study) -> str:
             f1 = f1_text(study, system, fraction, study.average(system, fraction))
             row += [f1, f"{spent.mean:,.0f}" if spent else ""]
         rows.append(cells(*row))
-    apart = f" {APART}: one model for each corpus; parameters are those of one." if several else ""
+    apart = f"{APART_MEANS} Parameters are those of one." if several else ""
     counts = {len(study.seeds(s, f)) for f in study.fractions for s in study.systems(f)}
     seeds = " or ".join(map(str, sorted(counts)))
     caption = (

@@ -7,6 +7,7 @@ from pathlib import Path
 from hyperloader.errors import DataError
 from hyperloader.experiments.comparison import Comparison
 from hyperloader.experiments.content import (
+    cost_table,
     difference_table,
     f1_table,
     paper_table,
@@ -74,7 +75,7 @@ def _tables(study: Study, gold: Gold | None) -> list[TextTable]:
     comparison = Comparison(study, gold)
     tables = []
     for fraction in study.fractions:
-        tables.append(f1_table(study, comparison, fraction))
+        tables += [f1_table(study, comparison, fraction), cost_table(study, fraction)]
         if len(study.systems(fraction)) > 1:
             tables.append(difference_table(study, comparison, fraction))
         if (published := paper_table(study, fraction)) is not None:
