@@ -166,7 +166,7 @@ def test_what_it_cost(report: Path) -> None:
 def test_what_is_missing_is_said(report: Path) -> None:
     text = (report / "report.md").read_text()
     assert "runs: 22 of 24 finished" in text
-    assert "- hyperlora-0.1-3: missing" in text
+    assert "- hyperlora, 10 %: 1 of 3 missing (hyperlora-0.1-3)" in text
     assert "- hyperlora-1-2: TrainingError: the loss is not finite" in text
     with (report / "report.csv").open() as file:
         table = list(csv.DictReader(file))

@@ -81,18 +81,18 @@ def readme_table(study: Study) -> str:
     """A row for each system: average F1 and seconds for each share, and trained parameters."""
     several = any(study.apart(system) for system in study.systems())
     header = ["system", "trained parameters"]
-    for fraction in study.fractions:
+    for fraction in study.reached:
         header += [f"F1, {share(fraction)}", f"seconds, {share(fraction)}"]
     rows = []
     for system in study.systems():
         row = [title(study, system), _parameters(study, system)]
-        for fraction in study.fractions:
+        for fraction in study.reached:
             spent = Summary.of(study.training_seconds(system, fraction))
             f1 = f1_text(study, system, fraction, study.average(system, fraction))
             row += [f1, f"{spent.mean:,.0f}" if spent else ""]
         rows.append(cells(*row))
     apart = f"{APART_MEANS} Parameters are those of one." if several else ""
-    counts = {len(study.seeds(s, f)) for f in study.fractions for s in study.systems(f)}
+    counts = {len(study.seeds(s, f)) for f in study.reached for s in study.systems(f)}
     seeds = " or ".join(map(str, sorted(counts)))
     caption = (
         f"F1 on the {study.about.score} part, averaged over {', '.join(study.tasks)}: mean ± "
@@ -103,7 +103,7 @@ def readme_table(study: Study) -> str:
 
 
 def _parameters(study: Study, system: str) -> str:
-    known = (study.parameters(system, fraction) for fraction in study.fractions)
+    known = (study.parameters(system, fraction) for fraction in study.reached)
     return next((f"{p.trainable:,.0f}" for p in known if p is not None), MISSING)
 
 

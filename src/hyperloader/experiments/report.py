@@ -7,6 +7,7 @@ from pathlib import Path
 from hyperloader.errors import DataError
 from hyperloader.experiments.comparison import Comparison
 from hyperloader.experiments.content import (
+    MISSING,
     cost_table,
     difference_table,
     f1_table,
@@ -21,6 +22,7 @@ from hyperloader.experiments.figures import (
     plot_parameters,
     plot_sizes,
 )
+from hyperloader.experiments.plan import run_name
 from hyperloader.experiments.results import GOLD, Grid, Results
 from hyperloader.experiments.sentences import Gold, gold_spans, read_sentences
 from hyperloader.experiments.study import Study
@@ -74,7 +76,7 @@ def write_report(results: Results, out: Path, data: Path | None = None) -> list[
 def _tables(study: Study, gold: Gold | None) -> list[TextTable]:
     comparison = Comparison(study, gold)
     tables = []
-    for fraction in study.fractions:
+    for fraction in study.reached:
         tables += [f1_table(study, comparison, fraction), cost_table(study, fraction)]
         if len(study.systems(fraction)) > 1:
             tables.append(difference_table(study, comparison, fraction))
@@ -102,7 +104,7 @@ def _markdown(
     lines.append("")
     if missing:
         lines += ["Without a result:", ""]
-        lines += [f"- {name}: {reason}" for name, reason in missing.items()]
+        lines += [f"- {line}" for line in _absent(study, missing)]
         lines.append("")
     if not tested:
         lines += [
@@ -116,10 +118,25 @@ def _markdown(
     return "\n".join([*lines, body, *_learning(study), pictures])
 
 
+def _absent(study: Study, missing: dict[str, str]) -> list[str]:
+    """The runs without a result: those that failed by name, the others counted."""
+    lines = [f"{name}: {reason}" for name, reason in missing.items() if reason != MISSING]
+    for fraction in study.fractions:
+        for system in study.systems(fraction):
+            runs = [run_name(*k) for k in study.records if k[:2] == (system, fraction)]
+            absent = [name for name in runs if missing.get(name) == MISSING]
+            if absent:
+                names = f" ({', '.join(absent)})" if len(absent) < len(runs) else ""
+                lines.append(
+                    f"{system}, {share(fraction)}: {len(absent)} of {len(runs)} missing{names}"
+                )
+    return lines
+
+
 def _learning(study: Study) -> list[str]:
     """Which systems are still learning, for each share of the data with a curve."""
     lines = []
-    for fraction in study.fractions:
+    for fraction in study.reached:
         if told := learning_lines(study, fraction):
             lines += [
                 f"Validation F1 with {share(fraction)} of the data; a change below {FLAT} is flat. "

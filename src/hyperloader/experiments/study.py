@@ -70,6 +70,12 @@ class Study:
         """The shares of the data that are planned, ascending."""
         return sorted({fraction for _, fraction, _, _ in self.records})
 
+    @property
+    def reached(self) -> list[float]:
+        """The shares of the data with at least one finished run, ascending."""
+        done = {k[1] for k, r in self.records.items() if r is not None and r.outcome is not None}
+        return sorted(done)
+
     def systems(self, fraction: float | None = None) -> list[str]:
         """The systems that are planned (for a share), in the order of the experiment files."""
         chosen = [k[0] for k in self.records if fraction in (None, k[1])]
