@@ -170,7 +170,7 @@ def test_every_error_is_counted_once(sentences: list[tuple[tuple[Span, ...], ...
 
 
 def test_real_predictions_miss_as_many_spans_as_their_recall_says(shared: Path) -> None:
-    folder = ROOT / "results" / "claim" / "runs" / "hyperloader-0.1-42"
+    folder = ROOT / "results" / "paper" / "runs" / "hyperloader-0.1-42"
     score = json.loads((folder / "run.json").read_text())["outcome"]["scores"]["atis"]["default"]
     gold = [e.spans for e in load_corpus(shared / "data" / "labelled" / "atis").splits["test"]]
     predicted = read_spans(folder / PREDICTIONS)["atis"]
@@ -180,7 +180,7 @@ def test_real_predictions_miss_as_many_spans_as_their_recall_says(shared: Path) 
     assert of_gold == round((1 - score["recall"]) * score["support"])
     of_predicted = sum(map(len, predicted)) - (found.spans - of_gold)
     assert score["precision"] == pytest.approx(1 - of_predicted / sum(map(len, predicted)))
-    assert Kind(Outcome.WRONG_LABEL, "toloc.city_name", "fromloc.city_name") in found.commonest[:20]
+    assert Kind(Outcome.WRONG_LABEL, "city_name", "toloc.city_name") in found.found
 
 
 @given(st.lists(SPANS, min_size=1, max_size=5), st.sampled_from([0.6, 0.9, 1.0]))

@@ -15,35 +15,37 @@ from hyperloader.experiments.study import Study
 from training_helpers import cli, refused
 
 README = ROOT / "README.md"
-CLAIM = ROOT / "results" / "claim"
+PAPER = ROOT / "results" / "paper"
 
 
 def marked(folder: str, inside: str = "old\n") -> str:
     return f"# Title\n\nbefore\n<!-- results: {folder} -->\n{inside}{END}\nafter, no end of line"
 
 
-def test_the_readme_says_what_the_kept_runs_say() -> None:
-    text = README.read_text(encoding="utf-8")
-    blocks = find_blocks(README, text)
-    assert "results/claim" in [block.folder for block in blocks]
+@pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
+def test_the_page_says_what_the_kept_runs_say(name: str) -> None:
+    page = ROOT / name
+    text = page.read_text(encoding="utf-8")
+    blocks = find_blocks(page, text)
+    assert PAPER in [(page.parent / block.folder).resolve() for block in blocks]
     for block in blocks:
-        table = readme_table(Study.of(Results(ROOT / block.folder)))
+        table = readme_table(Study.of(Results(page.parent / block.folder)))
         here = "\n".join(text.split("\n")[block.start : block.end])
         assert here == table, (
-            f"README.md and {block.folder} disagree; run: hyperloader experiment report "
-            f"{block.folder} --readme README.md"
+            f"{name} and {block.folder} disagree; run: hyperloader experiment report "
+            f"results/paper --readme {name}"
         )
 
 
 def test_the_numbers_are_those_of_the_records() -> None:
-    folder = next(path for path in sorted((CLAIM / "runs").glob("hyperloader-*")))
+    folder = next(path for path in sorted((PAPER / "runs").glob("hyperloader-*")))
     system, fraction = "hyperloader", json.loads((folder / "run.json").read_text())["fraction"]
     runs = [
         json.loads(path.read_text())["outcome"]
-        for path in (CLAIM / "runs").glob(f"{system}-{fraction:g}-*/run.json")
+        for path in (PAPER / "runs").glob(f"{system}-{fraction:g}-*/run.json")
     ]
     f1 = [statistics.fmean(s["default"]["f1"] for s in run["scores"].values()) for run in runs]
-    table = readme_table(Study.of(Results(CLAIM)))
+    table = readme_table(Study.of(Results(PAPER)))
     (row,) = [line for line in table.splitlines() if line.startswith(f"| {system} |")]
     assert f"| {statistics.fmean(f1):.4f} ± {statistics.stdev(f1):.4f}" in row
     assert f"| {runs[0]['trainable']:,} |" in row
@@ -52,11 +54,11 @@ def test_the_numbers_are_those_of_the_records() -> None:
 
 def test_only_what_is_between_the_marks_changes(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    shutil.copytree(CLAIM, tmp_path / "out")
+    shutil.copytree(PAPER, tmp_path / "out")
     readme.write_text(marked("out") + marked("other") + marked("./out"), encoding="utf-8")
     update_readme(readme, Results(tmp_path / "out"))
     once = readme.read_text(encoding="utf-8")
-    table = readme_table(Study.of(Results(CLAIM)))
+    table = readme_table(Study.of(Results(PAPER)))
     assert once == marked("out", f"{table}\n") + marked("other") + marked("./out", f"{table}\n")
     update_readme(readme, Results(tmp_path / "out"))
     assert readme.read_text(encoding="utf-8") == once
@@ -64,7 +66,7 @@ def test_only_what_is_between_the_marks_changes(tmp_path: Path) -> None:
 
 
 def test_marks_that_are_missing_or_broken_are_refused(tmp_path: Path) -> None:
-    readme, results = tmp_path / "README.md", Results(shutil.copytree(CLAIM, tmp_path / "out"))
+    readme, results = tmp_path / "README.md", Results(shutil.copytree(PAPER, tmp_path / "out"))
     for text, said in (
         ("nothing\n", r"put the lines <!-- results: out --> and <!-- end of results -->"),
         (marked("elsewhere"), "no place for the table"),
@@ -87,7 +89,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hyperloader.experiments.report.FIGURES", {})  # they take the most time
     readme = tmp_path / "README.md"
     out = tmp_path / "claim"
-    shutil.copytree(CLAIM, out)
+    shutil.copytree(PAPER, out)
     readme.write_text("no marks\n", encoding="utf-8")
     assert "put the lines" in refused("experiment", "report", out, "--readme", readme)
     readme.write_text(marked("claim"), encoding="utf-8")
