@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,10 @@ def test_what_is_saved_is_what_transformers_would_save(
             assert (tmp_path / "full" / name).read_bytes() == (without[1] / name).read_bytes(), name
     text = "any good thai place"
     assert load_checkpoint(without[1]).codec.encode_source(text.split())
-    again = Tagger.from_pretrained(without[1], tagging_only=False).tag(text, "restaurant")
-    assert again.spans == full.tag(text, "restaurant").spans
+    again = Tagger.from_pretrained(without[1], tagging_only=False).tag(text, "restaurant").spans
+    spans = full.tag(text, "restaurant").spans  # drafted from other sentences: rounded otherwise
+    assert [span.score for span in again] == pytest.approx([span.score for span in spans], rel=1e-6)
+    assert [replace(span, score=0.0) for span in again] == [replace(s, score=0.0) for s in spans]
 
 
 @pytest.mark.parametrize("whole", [True, False])
