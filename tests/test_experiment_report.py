@@ -192,7 +192,7 @@ def test_the_papers_numbers_stand_beside_ours(report: Path) -> None:
 
 def test_the_differences_to_the_first_system(report: Path) -> None:
     text = (report / "report.md").read_text()
-    f1, value, interval, p, by_seed, ahead = rows(text, "unipelt-t5 ♣")[2]
+    f1, value, interval, p, by_seed, ahead, over_seeds, p_seeds = rows(text, "unipelt-t5 ♣")[2]
     pairs = zip(RIGHT["hyperloader"], RIGHT["unipelt-t5"], strict=True)
     expected = statistics.fmean((sum(a) - sum(b)) / (2 * SENTENCES) for a, b in pairs)
     assert float(value) == pytest.approx(expected, abs=5e-5)
@@ -205,6 +205,8 @@ def test_the_differences_to_the_first_system(report: Path) -> None:
     assert mean == pytest.approx(expected, abs=5e-5)  # as all seeds have as many spans
     assert deviation == pytest.approx(0, abs=5e-5)  # each is ahead by as much
     assert ahead == "3 of 3"
+    assert list(map(float, over_seeds.split(" to "))) == pytest.approx([expected] * 2, abs=5e-5)
+    assert float(p_seeds) == 0
 
 
 def test_latex_and_figure(report: Path) -> None:

@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 
-from hyperloader.experiments.significance import Counts, paired_bootstrap, span_counts
+from hyperloader.experiments.significance import (
+    Counts,
+    over_seeds,
+    paired_bootstrap,
+    span_counts,
+)
 from hyperloader.tags import spans_to_bio
 from hyperloader.types import Span
 
@@ -84,3 +89,36 @@ def test_counts_give_seqevals_f1() -> None:
     # A tagger writes a B before each of its spans, so neighbours stay apart in both.
     tags = [[spans_to_bio(spans, 11) for spans in side] for side in (gold, guess)]
     assert f1(span_counts(gold, guess)) == pytest.approx(f1_score(*tags))
+
+
+def test_a_t_test_over_seeds_against_published_quantiles() -> None:
+    # Student's t, two-sided 5 %: 12.7062 with one degree of freedom, 4.3027 with two.
+    two, three = over_seeds([0.01, 0.03]), over_seeds([0.01, 0.02, 0.06])
+    assert two is not None
+    assert three is not None
+    assert two.value == pytest.approx(0.02)
+    assert two.high - two.value == pytest.approx(12.7062 * 0.01, rel=1e-4)
+    # With one degree of freedom t is Cauchy's: p = 1 - 2 arctan(t) / pi, here t = 2.
+    assert two.p == pytest.approx(1 - 2 * np.arctan(2) / np.pi)
+    error = np.std([0.01, 0.02, 0.06], ddof=1) / np.sqrt(3)
+    assert three.value - three.low == pytest.approx(4.3027 * error, rel=1e-4)
+    assert not three.significant
+
+
+def test_one_seed_says_nothing_about_others() -> None:
+    assert over_seeds([0.3]) is None
+    assert over_seeds([]) is None
+
+
+def test_differences_without_spread() -> None:
+    always, never = over_seeds([0.02, 0.02]), over_seeds([0.0, 0.0, 0.0])
+    assert always is not None
+    assert never is not None
+    assert (always.low, always.high, always.p) == (0.02, 0.02, 0.0)
+    assert (never.value, never.p) == (0.0, 1.0)
+
+
+def test_over_seeds_a_true_null_is_called_significant_about_one_time_in_twenty() -> None:
+    random = np.random.default_rng(0)
+    found = [over_seeds(random.normal(0, 0.01, 3).tolist()) for _ in range(1000)]
+    assert 25 <= sum(each is not None and each.significant for each in found) <= 80
