@@ -125,6 +125,7 @@ def report(results: Path) -> Path:
     assert done.code == 0, done
     assert [Path(line).name for line in done.out.splitlines()] == [
         *("report.md", "report.tex", "report.csv", "figure.png", "figure.svg"),
+        *("differences.png", "differences.svg"),
         *("sizes.png", "sizes.svg", "curves.png", "curves.svg"),
     ]
     return results.parent / "report"
@@ -219,7 +220,7 @@ def test_latex_and_figure(report: Path) -> None:
 
 def test_every_picture_is_there_twice_and_shown(report: Path) -> None:
     text = (report / "report.md").read_text()
-    for name in ("figure", "sizes", "curves"):
+    for name in ("figure", "differences", "sizes", "curves"):
         png = (report / f"{name}.png").read_bytes()
         assert png.startswith(b"\x89PNG")
         assert len(png) > 5000

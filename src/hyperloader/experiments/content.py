@@ -93,8 +93,7 @@ def difference_table(study: Study, comparison: Comparison, fraction: float) -> T
 
 def _seed_by_seed(study: Study, first: str, other: str, fraction: float) -> list[str]:
     """The differences between the averages of two systems' runs with the same seed."""
-    ours, theirs = study.average(first, fraction), study.average(other, fraction)
-    differences = [f1 - theirs[seed] for seed, f1 in ours.items() if seed in theirs]
+    differences = list(study.differences(first, other, fraction).values())
     summary = Summary.of(differences)
     if summary is None:
         return [MISSING] * 4

@@ -16,6 +16,7 @@ from hyperloader.experiments.content import (
     systems_table,
 )
 from hyperloader.experiments.curves import FLAT, equal_time_table, learning_lines
+from hyperloader.experiments.difference_figure import plot_differences
 from hyperloader.experiments.figures import (
     figure_paths,
     plot_curves,
@@ -31,6 +32,7 @@ from hyperloader.store import write_text
 
 FIGURES = {
     "figure": ("Average F1 and trained parameters", plot_parameters),
+    "differences": ("Each system against the first", plot_differences),
     "sizes": ("F1 and training sentences", plot_sizes),
     "curves": ("Validation F1 and steps", plot_curves),
 }

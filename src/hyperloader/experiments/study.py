@@ -119,6 +119,11 @@ class Study:
         whole = [s for s in self.seeds(system, fraction) if all(s in f1 for f1 in each)]
         return {seed: statistics.fmean(f1[seed] for f1 in each) for seed in whole}
 
+    def differences(self, first: str, second: str, fraction: float) -> dict[int, float]:
+        """Average F1 of ``first`` less that of ``second`` by seed, of the seeds that both have."""
+        ours, theirs = self.average(first, fraction), self.average(second, fraction)
+        return {seed: f1 - theirs[seed] for seed, f1 in ours.items() if seed in theirs}
+
     def parameters(self, system: str, fraction: float) -> Parameters | None:
         """Trained and total parameters of the first seed that is finished."""
         for seed in self.average(system, fraction):
