@@ -73,6 +73,7 @@ def plot_sizes(paths: Sequence[Path], study: Study) -> None:
     panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
     counted = set(study.tasks) <= study.about.training_sentences.keys()
     for axes, task in zip(panels, study.tasks, strict=False):
+        sizes: set[float] = set()
         for system in study.systems():
             points = []
             for fraction in study.fractions:
@@ -83,12 +84,15 @@ def plot_sizes(paths: Sequence[Path], study: Study) -> None:
             if points:
                 style = {**_style(study, system), "linestyle": "-"}
                 axes.errorbar(*zip(*points, strict=True), **style, capsize=3)
+            sizes.update(point[0] for point in points)
         axes.set(
             xscale="log",
             title=plain(task),
             xlabel="training sentences" if counted else "training data (%)",
         )
-        _plain_logarithm(axes)
+        axes.set_xticks(ticks := sorted(sizes), [f"{size:,g}" for size in ticks])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
     for axes in panels[::columns]:
         axes.set_ylabel(f"{study.about.score} F1")
     for axes in panels[len(study.tasks) :]:
