@@ -256,6 +256,17 @@ def test_special_signs() -> None:
     assert r"\caption{50 \% of\_it}" in latex(table)
 
 
+def test_the_picture_of_differences_shows_the_other_systems(report: Path) -> None:
+    drawn = (report / "differences.svg").read_text()  # the text of each label stands in a comment
+    pairs = zip(RIGHT["unipelt-t5"], RIGHT["hyperloader"], strict=True)
+    mean = statistics.fmean((sum(a) - sum(b)) / (2 * SENTENCES) for a, b in pairs)
+    assert drawn.count(f"◂ −{-mean:.2f}") == 2  # beyond the axis, once for each share
+    for system in ("hyperlora", "unipelt-t5 ♣"):
+        assert drawn.count(f"<!-- {system} -->") == 2
+    assert "<!-- hyperloader -->" not in drawn
+    assert "less that of hyperloader" in drawn
+
+
 def test_without_matplotlib_the_tables_are_written(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ def difference_table(study: Study, comparison: Comparison, fraction: float) -> T
     rows = []
     for other in others:
         found = comparison.difference(first, other, fraction, study.tasks)
-        pooled = [MISSING] * 3 if found is None else [_signed(found.value), *_tested(found)]
+        pooled = [MISSING] * 3 if found is None else [signed(found.value), *_tested(found)]
         average = f1_text(study, other, fraction, study.average(other, fraction))
         by_seed = _seed_by_seed(study, first, other, fraction)
         rows.append(cells(title(study, other), average, *pooled, *by_seed))
@@ -101,12 +101,12 @@ def _seed_by_seed(study: Study, first: str, other: str, fraction: float) -> list
     ahead = sum(difference > 0 for difference in differences)
     found = over_seeds(differences)
     tested = ["one seed"] * 2 if found is None else _tested(found)
-    return [f"{_signed(summary.mean)}{spread}", f"{ahead} of {summary.seeds}", *tested]
+    return [f"{signed(summary.mean)}{spread}", f"{ahead} of {summary.seeds}", *tested]
 
 
 def _tested(found: Difference) -> list[str]:
     """A difference's interval and p."""
-    return [f"{_signed(found.low)} to {_signed(found.high)}", f"{found.p:.4f}"]
+    return [f"{signed(found.low)} to {signed(found.high)}", f"{found.p:.4f}"]
 
 
 def paper_table(study: Study, fraction: float) -> TextTable | None:
@@ -167,5 +167,6 @@ def f1_text(study: Study, system: str, fraction: float, f1: dict[int, float]) ->
     return f"{summary.mean:.4f}{spread}{some}"
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
+def signed(value: float, digits: int = 4) -> str:
+    """A difference, with its sign."""
+    return f"{value:+.{digits}f}".replace("-", "−")

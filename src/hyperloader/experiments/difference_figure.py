@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from hyperloader.evaluation.plots import COLOURS, new_figure, plain, save_figure
-from hyperloader.experiments.content import share, title
+from hyperloader.experiments.content import share, signed, title
 from hyperloader.experiments.study import Study, Summary
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def _panel(axes: "Axes", study: Study, fraction: float, compared: dict[str, list
     if own is not None and own.deviation is not None:
         axes.axvspan(-own.deviation, own.deviation, color="black", alpha=0.07, linewidth=0)
     for row, by_seed in enumerate(compared.values()):
-        mean = sum(by_seed) / len(by_seed)
+        mean = fmean(by_seed)
         if abs(mean) > WIDEST:
-            side, at, arrow = ("right", 0.99, "{} ▸") if mean > 0 else ("left", 0.01, "◂ {}")
-            text = arrow.format(f"{mean:+.2f}".replace("-", "−"))
+            far = signed(mean, 2)
+            at, text, side = (0.99, f"{far} ▸", "right") if mean > 0 else (0.01, f"◂ {far}", "left")
             place = axes.get_yaxis_transform()
             axes.text(at, row, text, transform=place, ha=side, va="center", fontsize=9)
             continue
