@@ -8,7 +8,9 @@ from hyperloader.experiments.sentences import Gold
 from hyperloader.experiments.significance import (
     Counts,
     Difference,
+    Totals,
     paired_bootstrap,
+    resample,
     span_counts,
 )
 from hyperloader.experiments.study import Study
@@ -24,6 +26,7 @@ class Comparison:
         self.study = study
         self.gold = gold or {}
         self._counts = cache(self._count)
+        self._totals = cache(self._resample)
 
     def difference(
         self, first: str, second: str, fraction: float, tasks: tuple[str, ...]
@@ -35,21 +38,19 @@ class Comparison:
         """
         if not self.gold:
             return None
-        finished = [
-            set(self.study.f1(system, fraction, task))
-            for system in (first, second)
-            for task in tasks
+        totals = [self._totals(fraction, task) for task in tasks]
+        seeds = [
+            seed
+            for seed in self.study.seeds(first, fraction)
+            if all((system, seed) in each for system in (first, second) for each in totals)
         ]
-        if not (seeds := sorted(set.intersection(*finished))):
+        if not seeds:
             return None
-        first_counts, second_counts = (
-            [
-                np.sum([self._counts(system, fraction, seed, task) for seed in seeds], axis=0)
-                for task in tasks
-            ]
+        ours, theirs = (
+            [np.sum([each[system, seed] for seed in seeds], axis=0) for each in totals]
             for system in (first, second)
         )
-        return paired_bootstrap(first_counts, second_counts)
+        return paired_bootstrap(ours, theirs)
 
     def best(self, fraction: float, tasks: tuple[str, ...]) -> str | None:
         """The system with the highest mean F1, if it is significantly above the second."""
@@ -69,5 +70,21 @@ class Comparison:
         found = self.difference(ranked[0], ranked[1], fraction, tasks)
         return ranked[0] if found and found.significant and found.value > 0 else None
 
-    def _count(self, system: str, fraction: float, seed: int, task: str) -> Counts:
-        return span_counts(self.gold[task], self.study.predicted(system, fraction, seed, task))
+    def _resample(self, fraction: float, task: str) -> dict[tuple[str, int], Totals]:
+        """Of every finished (system, seed), all with the same draws of the corpus's sentences."""
+        counts = {
+            (system, seed): self._counts(system, fraction, seed)[task]
+            for system in self.study.systems(fraction)
+            for seed in self.study.f1(system, fraction, task)
+        }
+        if not counts:
+            return {}
+        # The corpora have nothing to do with each other: each is drawn from by a seed of its own.
+        totals = resample(
+            np.concatenate(list(counts.values()), axis=1), seed=self.study.tasks.index(task)
+        )
+        return dict(zip(counts, np.split(totals, len(counts), axis=1), strict=True))
+
+    def _count(self, system: str, fraction: float, seed: int) -> dict[str, Counts]:
+        predicted = self.study.predicted(system, fraction, seed)
+        return {task: span_counts(self.gold[task], spans) for task, spans in predicted.items()}

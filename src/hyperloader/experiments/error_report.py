@@ -92,23 +92,20 @@ def write_errors(
 
 def _of_system(study: Study, gold: Gold, system: str, fraction: float) -> Page:
     seeds = list(study.average(system, fraction))
+    predicted = [study.predicted(system, fraction, seed) for seed in seeds]
     return Page(
         f"errors-{system}-{fraction:g}",
         f"Errors of {system}, {share(fraction)} of the data",
         f"Of {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'} together, on the "
         f"{study.about.score} part. Each gold span is compared with the prediction that shares "
         "most words with it.",
-        [
-            find_errors(
-                task, gold[task], (study.predicted(system, fraction, seed, task) for seed in seeds)
-            )
-            for task in study.tasks
-        ],
+        [find_errors(task, gold[task], (each[task] for each in predicted)) for task in study.tasks],
     )
 
 
 def _of_all(study: Study, gold: Gold, agreement: float, fraction: float) -> Page:
     runs = [(s, seed) for s in study.systems(fraction) for seed in study.average(s, fraction)]
+    predicted = [study.predicted(system, fraction, seed) for system, seed in runs]
     return Page(
         f"errors-agreed-{fraction:g}",
         f"Errors that nearly all make, {share(fraction)} of the data",
@@ -117,12 +114,7 @@ def _of_all(study: Study, gold: Gold, agreement: float, fraction: float) -> Page
         f"{study.about.score} part: where the gold may be wrong. Gold spans that the runs do not "
         "agree on are not counted.",
         [
-            agreed_errors(
-                task,
-                gold[task],
-                [study.predicted(system, fraction, seed, task) for system, seed in runs],
-                agreement,
-            )
+            agreed_errors(task, gold[task], [each[task] for each in predicted], agreement)
             for task in study.tasks
         ],
     )

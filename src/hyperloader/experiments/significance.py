@@ -10,9 +10,10 @@ from scipy import stats
 from hyperloader.types import Span
 
 Counts = NDArray[np.int64]
+Totals = NDArray[np.float64]
 RESAMPLES = 10_000
 LEVEL = 0.05
-_CHUNK = 500
+_CHUNK = 200
 _ROUNDING = 1e-12
 
 
@@ -40,34 +41,49 @@ def span_counts(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Spa
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
-def paired_bootstrap(
-    first: Sequence[Counts], second: Sequence[Counts], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Difference:
-    """Compare two systems by micro F1, averaged over corpora.
+def resample(counts: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> Totals:
+    """Sum counts over all sentences, and over as many drawn with replacement, ``resamples`` times.
 
-    Sentences are drawn with replacement, corpus by corpus, the same ones for both systems (Koehn
-    2004, https://aclanthology.org/W04-3250). ``p`` is two-sided: twice the smaller share of
-    draws in which the difference is not above, or not below, zero.
+    What is to be compared is drawn together, as columns of one call: the same sentences for all
+    (Koehn 2004, https://aclanthology.org/W04-3250).
 
     Args:
-        first, second: for each corpus the :func:`span_counts` of the two systems; over several
-            seeds they are added up, so that a sentence is drawn with all of its predictions.
+        counts: (sentences, columns).
+
+    Returns:
+        (1 + resamples, columns): first the sums as measured, then those of each draw.
     """
     random = np.random.default_rng(seed)
-    drawn = np.zeros(resamples)
-    measured = 0.0
-    for ours, theirs in zip(first, second, strict=True):
-        both = np.concatenate([ours, theirs], axis=1)
-        measured += float(_difference(both.sum(0)[None])[0]) / len(first)
-        # Sentences with the same counts are interchangeable: how often each kind is drawn is all.
-        kinds, sizes = np.unique(both, axis=0, return_counts=True)
-        for start in range(0, resamples, _CHUNK):
-            rows = min(_CHUNK, resamples - start)
-            times = random.multinomial(len(both), sizes / len(both), size=rows)
-            drawn[start : start + rows] += _difference(times @ kinds) / len(first)
+    sentences, columns = counts.shape
+    totals = np.empty((1 + resamples, columns))
+    totals[0] = counts.sum(0)
+    weighed = counts.astype(np.float64)  # a product of floats is fast, and exact below 2 ** 53
+    for start in range(1, 1 + resamples, _CHUNK):
+        rows = min(_CHUNK, 1 + resamples - start)
+        drawn = random.integers(0, sentences, (rows, sentences))
+        drawn += sentences * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * sentences).reshape(rows, sentences)
+        totals[start : start + rows] = times.astype(np.float64) @ weighed
+    return totals
+
+
+def paired_bootstrap(first: Sequence[Totals], second: Sequence[Totals]) -> Difference:
+    """Compare two systems by micro F1, averaged over corpora.
+
+    ``p`` is two-sided: twice the smaller share of draws in which the difference is not above, or
+    not below, zero.
+
+    Args:
+        first, second: for each corpus what :func:`resample` makes of the :func:`span_counts` of
+            the two systems, drawn together; (1 + resamples, 3). Over several seeds they are added
+            up, so that a sentence is drawn with all of its predictions.
+    """
+    pairs = zip(first, second, strict=True)
+    differences = np.mean([_f1(ours) - _f1(theirs) for ours, theirs in pairs], axis=0)
+    measured, drawn = float(differences[0]), differences[1:]
     low, high = np.quantile(drawn, [0.025, 0.975])
     smaller = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    p = min(1.0, 2 * (float(smaller) + 1) / (resamples + 1))
+    p = min(1.0, 2 * (float(smaller) + 1) / (len(drawn) + 1))
     return Difference(measured, float(low), float(high), p)
 
 
@@ -87,10 +103,6 @@ def over_seeds(differences: Sequence[float]) -> Difference | None:
     return Difference(mean, float(interval.low), float(interval.high), float(test.pvalue))
 
 
-def _difference(totals: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(draws, 6) summed counts of two systems -> (draws,) difference of F1 (0 where undefined)."""
-    f1 = [
-        2 * part[:, 0] / np.maximum(part[:, 1] + part[:, 2], 1)
-        for part in (totals[:, :3], totals[:, 3:])
-    ]
-    return f1[0] - f1[1]
+def _f1(totals: Totals) -> Totals:
+    """(draws, 3) correct, predicted and gold spans -> (draws,) F1 (0 where undefined)."""
+    return 2 * totals[:, 0] / np.maximum(totals[:, 1] + totals[:, 2], 1)

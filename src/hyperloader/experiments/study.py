@@ -153,8 +153,15 @@ class Study:
         return read_spans(self.results.path / GOLD)
 
     def predicted(
-        self, system: str, fraction: float, seed: int, task: str
-    ) -> list[tuple[Span, ...]]:
-        """The kept predictions of a finished run for a corpus's test part."""
-        name = run_name(system, fraction, seed, task if self.apart(system) else "")
-        return read_spans(self.results.run_folder(name) / PREDICTIONS)[task]
+        self, system: str, fraction: float, seed: int
+    ) -> dict[str, list[tuple[Span, ...]]]:
+        """The kept predictions for the test part of every corpus that is finished."""
+        finished = [t for t in self.tasks if self.outcome(system, fraction, seed, t) is not None]
+        models = finished if self.apart(system) else [""] if finished else []
+        return {
+            task: spans
+            for model in models
+            for task, spans in read_spans(
+                self.results.run_folder(run_name(system, fraction, seed, model)) / PREDICTIONS
+            ).items()
+        }
