@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -174,6 +175,10 @@ def test_batches_are_padded_and_the_loss_is_the_models_own() -> None:
         inputs = {"first": batch.first, "labels": batch.labels}
         mean = model(batch.input_ids, batch.attention_mask, **inputs).loss
         torch.testing.assert_close(objective(windows) / objective.count(windows), mean)
+        # Each beside the padding that it has in this batch, which UniPELT's gates see.
+        logits = model(batch.input_ids, batch.attention_mask, first=batch.first).logits
+        each = [F.cross_entropy(*row) for row in zip(logits, batch.labels, strict=True)]
+        torch.testing.assert_close(objective.mean_of_each(windows), torch.stack(each))
     assert collate_tokens(encode_words(codec, ["a"], "music"), codec.pieces.pad).labels is None
 
 

@@ -7,12 +7,11 @@ tasks, and of each of them the easiest share of its sentences.
 
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
@@ -84,18 +83,25 @@ class Curriculum:
 
 def length_order(windows: Windows, seed: int) -> Order:
     """Short sentences first (each window by its number of words), tasks by their mean."""
-    return _easiest_first(windows, lambda window: window.words, seed)
+    words = {task: np.array([window.words for window in mine]) for task, mine in windows.items()}
+    return _easiest_first(words, seed)
 
 
-@torch.no_grad()
-def loss_order(objective: WindowLoss, windows: Windows, seed: int) -> Order:
+def loss_order(
+    objective: WindowLoss, windows: Windows, seed: int, *, batch_size: int = 32
+) -> Order:
     """Sentences that the model finds easy first: by their loss a term, tasks by their mean."""
     objective.eval()
-
-    def loss(window: EncodedWindow) -> float:
-        return float(objective([window])) / objective.count([window])
-
-    return _easiest_first(windows, loss, seed)
+    losses = {
+        task: np.concatenate(
+            [
+                objective.mean_of_each(mine[start : start + batch_size]).numpy()
+                for start in range(0, len(mine), batch_size)
+            ]
+        )
+        for task, mine in windows.items()
+    }
+    return _easiest_first(losses, seed)
 
 
 def shared_loss_order(
@@ -108,22 +114,23 @@ def shared_loss_order(
     found: list[Order] = [{}]
     if accelerator.is_main_process:
         with autocast(accelerator, recipe.training.precision):
-            found = [loss_order(objective, windows, recipe.seed)]
+            size = recipe.training.batch_size
+            found = [loss_order(objective, windows, recipe.seed, batch_size=size)]
     broadcast_object_list(found)
     return found[0]
 
 
-def _easiest_first(
-    windows: Windows, difficulty: Callable[[EncodedWindow], float], seed: int
-) -> Order:
-    """Equals stand in an order drawn by ``seed``: that of a file may mean something."""
-    means, order = {}, {}
-    for task, mine in windows.items():
-        measured = np.array([difficulty(window) for window in mine])
-        ties = np.random.default_rng([seed, zlib.crc32(task.encode())]).random(len(mine))
-        means[task] = measured.mean()
+def _easiest_first(difficulty: Mapping[str, np.ndarray], seed: int) -> Order:
+    """``difficulty`` has a number for each window of each task.
+
+    Equals stand in an order drawn by ``seed``: that of a file may mean something.
+    """
+    order = {}
+    for task in sorted(difficulty, key=lambda task: difficulty[task].mean()):
+        measured = difficulty[task]
+        ties = np.random.default_rng([seed, zlib.crc32(task.encode())]).random(len(measured))
         order[task] = np.lexsort((ties, measured)).tolist()
-    return {task: order[task] for task in sorted(order, key=means.__getitem__)}
+    return order
 
 
 def _count(share: float, size: int) -> int:

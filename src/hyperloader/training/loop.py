@@ -210,7 +210,7 @@ class Trainer:
     def _measure_curriculum(self, step: int) -> None:
         if step > Pacing.of(self.recipe).after:
             count = sum(map(len, self.train_windows.values()))
-            self.console.print(f"measuring the loss of {count:,} sentences one by one, once")
+            self.console.print(f"measuring the loss of {count:,} sentences, once")
             self.progression.order = shared_loss_order(
                 self.objective, self.train_windows, self.recipe, self.accelerator
             )

@@ -1,28 +1,21 @@
-"""Losses of a batch, as a sum and the number that it is divided by."""
+"""The terms of a batch's loss, one for each token or decision."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hyperloader.codec.collate import IGNORED
 from hyperloader.codec.decisions import Decisions
 from hyperloader.codec.grammar import Grammar
 
 
 def token_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy summed over the target tokens.
+    """Cross-entropy (N,) of N tokens.
 
-    ``logits`` is (batch, length, vocabulary), ``labels`` (batch, length) with -100 where ignored.
+    ``logits`` is (N, vocabulary), ``labels`` (N,).
     Smoothing spreads its share evenly over the whole vocabulary, as fairseq's criterion that the
     published code uses.
     """
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(),
-        labels.flatten(),
-        ignore_index=IGNORED,
-        label_smoothing=smoothing,
-        reduction="sum",
-    )
+    return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="none")
 
 
 def decision_scores(
@@ -53,14 +46,14 @@ def decision_loss(
     scale: float,
     smoothing: float = 0.0,
 ) -> Tensor:
-    """Cross-entropy over the allowed tokens of every decision, summed.
+    """Cross-entropy (N,) over the allowed tokens of every decision.
 
     Arguments as for :func:`decision_scores`. Smoothing spreads its share over the allowed tokens.
     """
     scores = decision_scores(states, decisions, grammar, output, scale)
     allowed = decisions.allowed.to(scores.device)
-    loss = -scores.gather(1, decisions.choice.to(scores.device)[:, None]).sum()
+    loss = -scores.gather(1, decisions.choice.to(scores.device)[:, None])[:, 0]
     if smoothing:
         spread = scores.masked_fill(~allowed, 0.0).sum(-1) / allowed.sum(-1)
-        loss = (1 - smoothing) * loss - smoothing * spread.sum()
+        loss = (1 - smoothing) * loss - smoothing * spread
     return loss

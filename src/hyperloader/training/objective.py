@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from hyperloader.codec.codec import Codec
+from hyperloader.codec.collate import IGNORED
 from hyperloader.codec.decisions import find_decisions
 from hyperloader.codec.grammar import Grammar
 from hyperloader.codec.sentt import SentTCodec
@@ -24,8 +26,21 @@ class WindowLoss(nn.Module, ABC):
     """A loss that is a sum of terms, so that a batch may be cut into parts."""
 
     @abstractmethod
+    def terms(
+        self, windows: Sequence[EncodedWindow], smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Every term of the loss, and the index of its window; both (:meth:`count`,)."""
+
     def forward(self, windows: Sequence[EncodedWindow], smoothing: float = 0.0) -> Tensor:
         """The loss summed over ``windows``; divide by :meth:`count` for the mean."""
+        return self.terms(windows, smoothing)[0].sum()
+
+    @torch.no_grad()
+    def mean_of_each(self, windows: Sequence[EncodedWindow]) -> Tensor:
+        """The mean of each window's terms, 0 where it has none; (windows,)."""
+        terms, window = (part.cpu() for part in self.terms(windows))
+        sums = torch.zeros(len(windows)).index_add(0, window, terms.float())
+        return sums / window.bincount(minlength=len(windows)).clamp(min=1)
 
     @abstractmethod
     def count(self, windows: Sequence[EncodedWindow]) -> int:
@@ -41,7 +56,9 @@ class Objective(WindowLoss):
         self.grammar = Grammar(codec.tag_ids)
         self.scale = model.output_scale
 
-    def forward(self, windows: Sequence[EncodedWindow], smoothing: float = 0.0) -> Tensor:
+    def terms(
+        self, windows: Sequence[EncodedWindow], smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """See :class:`WindowLoss`."""
         backbone, device = self.model.backbone, self.model.device
         batch = pack(
@@ -61,17 +78,23 @@ class Objective(WindowLoss):
             cross_attention_mask=batch.cross_mask.to(device),
         )
         if self.kind == "full":
-            logits = backbone.lm_head(states * self.scale)
-            return token_loss(logits, batch.labels.to(device), smoothing)
+            lengths = torch.tensor([len(window.target) for window in windows])
+            index = torch.arange(len(windows)).repeat_interleave(lengths)
+            place = torch.cat([torch.arange(length) for length in lengths])
+            chosen = states[batch.row[index], batch.offset[index] + place]
+            labels = torch.tensor([token for window in windows for token in window.target])
+            logits = backbone.lm_head(chosen * self.scale)
+            return token_loss(logits, labels.to(device), smoothing), index
         found = find_decisions(windows, self.codec, self.grammar)
         decisions = replace(
             found,
             row=batch.row[found.row],
             position=batch.offset[found.row] + found.position,
         )
-        return decision_loss(
+        loss = decision_loss(
             states, decisions, self.grammar, backbone.lm_head.weight, self.scale, smoothing
         )
+        return loss, found.row
 
     def count(self, windows: Sequence[EncodedWindow]) -> int:
         """Target tokens, or decisions."""
@@ -87,7 +110,9 @@ class TagObjective(WindowLoss):
         super().__init__()
         self.model, self.codec = model, codec
 
-    def forward(self, windows: Sequence[EncodedWindow], smoothing: float = 0.0) -> Tensor:
+    def terms(
+        self, windows: Sequence[EncodedWindow], smoothing: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         """See :class:`WindowLoss`."""
         batch, device = collate_tokens(windows, self.codec.pieces.pad), self.model.device
         assert batch.labels is not None
@@ -96,7 +121,9 @@ class TagObjective(WindowLoss):
             batch.attention_mask.to(device),
             first=batch.first.to(device),
         ).logits
-        return token_loss(logits, batch.labels.to(device), smoothing)
+        kept = batch.labels != IGNORED
+        labels = batch.labels[kept].to(device)
+        return token_loss(logits[kept.to(device)], labels, smoothing), kept.nonzero()[:, 0]
 
     def count(self, windows: Sequence[EncodedWindow]) -> int:
         """Words."""

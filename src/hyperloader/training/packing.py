@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hyperloader.codec.collate import IGNORED
 from hyperloader.codec.windows import EncodedWindow
 
 # A row's least room in tokens. Wider rows leave fewer gaps, but attention looks at all of a row.
@@ -27,7 +26,7 @@ class PackedBatch:
     """R rows of S source and T target positions that hold N windows.
 
     Attributes:
-        input_ids, decoder_input_ids, labels: (R, S), (R, T) and (R, T).
+        input_ids, decoder_input_ids: (R, S) and (R, T).
         source_mask, target_mask, cross_mask: what is added to attention, (R, 1, S, S),
             (R, 1, T, T) and (R, 1, T, S); where every window has a row of its own (R, S), None
             and (R, S) with 1 for tokens.
@@ -37,7 +36,6 @@ class PackedBatch:
 
     input_ids: Tensor
     decoder_input_ids: Tensor
-    labels: Tensor
     source_mask: Tensor
     target_mask: Tensor | None
     cross_mask: Tensor
@@ -76,7 +74,6 @@ def pack(
     return PackedBatch(
         _joined(sources, pad),
         _joined(shifted, pad),
-        _joined(targets, IGNORED),
         *masks,
         tasks[:1] if len(set(tasks)) == 1 else tasks,
         row,
