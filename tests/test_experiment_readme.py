@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from conftest import ROOT
 from hyperloader.errors import ConfigError, DataError
@@ -18,8 +19,8 @@ README = ROOT / "README.md"
 PAPER = ROOT / "results" / "paper"
 
 
-def marked(folder: str, inside: str = "old\n") -> str:
-    return f"# Title\n\nbefore\n<!-- results: {folder} -->\n{inside}{END}\nafter, no end of line"
+def marked(folder: str, inside: str = "old\n", table: str = "results") -> str:
+    return f"# Title\n\nbefore\n<!-- {table}: {folder} -->\n{inside}{END}\nafter, no end of line"
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/results.md"])
@@ -29,7 +30,7 @@ def test_the_page_says_what_the_kept_runs_say(name: str) -> None:
     blocks = find_blocks(page, text)
     assert PAPER in [(page.parent / block.folder).resolve() for block in blocks]
     for block in blocks:
-        table = readme_table(Study.of(Results(page.parent / block.folder)))
+        table = readme_table(block.table, Study.of(Results(page.parent / block.folder)))
         here = "\n".join(text.split("\n")[block.start : block.end])
         assert here == table, (
             f"{name} and {block.folder} disagree; run: hyperloader experiment report "
@@ -45,21 +46,40 @@ def test_the_numbers_are_those_of_the_records() -> None:
         for path in (PAPER / "runs").glob(f"{system}-{fraction:g}-*/run.json")
     ]
     f1 = [statistics.fmean(s["default"]["f1"] for s in run["scores"].values()) for run in runs]
-    table = readme_table(Study.of(Results(PAPER)))
+    table = readme_table("results", Study.of(Results(PAPER)))
     (row,) = [line for line in table.splitlines() if line.startswith(f"| {system} |")]
     assert f"| {statistics.fmean(f1):.4f} ± {statistics.stdev(f1):.4f}" in row
     assert f"| {runs[0]['trainable']:,} |" in row
     assert f"| {statistics.fmean(run['training_seconds'] for run in runs):,.0f} |" in row
 
 
+def test_the_differences_are_those_of_the_runs_with_the_same_seed() -> None:
+    study = Study.of(Results(PAPER))
+    ours, theirs = (study.average(system, 0.1) for system in ("hyperloader", "full"))
+    differences = [ours[seed] - theirs[seed] for seed in sorted(ours)]
+    table = readme_table("differences", study)
+    (row,) = [line for line in table.splitlines() if line.startswith("| full |")]
+    mean, deviation = statistics.fmean(differences), statistics.stdev(differences)
+    ahead = sum(each > 0 for each in differences)
+    p = stats.ttest_rel(list(ours.values()), list(theirs.values())).pvalue
+    expected = f"| {mean:+.4f} ± {deviation:.4f} | {ahead} of {len(ours)} | {p:.4f} |"
+    assert expected.replace("-", "−") in row
+
+
 def test_only_what_is_between_the_marks_changes(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     shutil.copytree(PAPER, tmp_path / "out")
-    readme.write_text(marked("out") + marked("other") + marked("./out"), encoding="utf-8")
+    text = marked("out") + marked("other") + marked("./out", table="differences")
+    readme.write_text(text, encoding="utf-8")
     update_readme(readme, Results(tmp_path / "out"))
     once = readme.read_text(encoding="utf-8")
-    table = readme_table(Study.of(Results(PAPER)))
-    assert once == marked("out", f"{table}\n") + marked("other") + marked("./out", f"{table}\n")
+    study = Study.of(Results(PAPER))
+    table, differences = readme_table("results", study), readme_table("differences", study)
+    assert once == (
+        marked("out", f"{table}\n")
+        + marked("other")
+        + marked("./out", f"{differences}\n", table="differences")
+    )
     update_readme(readme, Results(tmp_path / "out"))
     assert readme.read_text(encoding="utf-8") == once
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["README.md"]

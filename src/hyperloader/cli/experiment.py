@@ -133,7 +133,9 @@ def report(
     readme: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Also put a table between this file's <!-- results: OUT --> marks."
+            metavar="FILE",
+            help="Also put tables between this file's <!-- results: OUT --> marks, and its "
+            "<!-- differences: OUT --> marks.",
         ),
     ] = None,
     data: Annotated[

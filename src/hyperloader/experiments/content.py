@@ -77,7 +77,7 @@ def difference_table(study: Study, comparison: Comparison, fraction: float) -> T
         found = comparison.difference(first, other, fraction, study.tasks)
         pooled = [MISSING] * 3 if found is None else [signed(found.value), *_tested(found)]
         average = f1_text(study, other, fraction, study.average(other, fraction))
-        by_seed = _seed_by_seed(study, first, other, fraction)
+        by_seed = seed_by_seed(study, first, other, fraction)
         rows.append(cells(title(study, other), average, *pooled, *by_seed))
     caption = (
         f"Average F1 of {first} less that of each other system, with {share(fraction)} of the "
@@ -91,8 +91,9 @@ def difference_table(study: Study, comparison: Comparison, fraction: float) -> T
     return TextTable(caption, [*header, "over seeds", "ahead", "95 %", "p"], rows)
 
 
-def _seed_by_seed(study: Study, first: str, other: str, fraction: float) -> list[str]:
-    """The differences between the averages of two systems' runs with the same seed."""
+def seed_by_seed(study: Study, first: str, other: str, fraction: float) -> list[str]:
+    """The differences between the averages of two systems' runs with the same seed: mean and
+    standard deviation, in how many the first is ahead, the 95 % interval and p over seeds."""
     differences = list(study.differences(first, other, fraction).values())
     summary = Summary.of(differences)
     if summary is None:

@@ -1,24 +1,33 @@
-"""The table of a folder of results in a README, between two comments that name the folder."""
+"""Tables of a folder of results in a README, each between two comments that name the folder."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.errors import DataError
-from hyperloader.experiments.content import APART_MEANS, MISSING, f1_text, share, title
+from hyperloader.experiments.content import (
+    APART_MEANS,
+    MISSING,
+    f1_text,
+    seed_by_seed,
+    share,
+    title,
+)
 from hyperloader.experiments.results import Results
 from hyperloader.experiments.study import Study, Summary
 from hyperloader.experiments.tables import TextTable, cells, markdown
 from hyperloader.store import write_text
 
 END = "<!-- end of results -->"
-_START = re.compile(r"<!-- results: (\S+) -->")
+_START = re.compile(r"<!-- (results|differences): (\S+) -->")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What stands between two markers: ``folder`` as the first names it, ``lines[start:end]``."""
+    """What stands between two markers: ``table`` and ``folder`` as the first names them,
+    ``lines[start:end]``."""
 
+    table: str
     folder: str
     start: int
     end: int
@@ -31,28 +40,29 @@ def find_blocks(path: Path, text: str) -> list[Block]:
         DataError: a marker without its other half, with the line.
     """
     blocks: list[Block] = []
-    begun: tuple[str, int] | None = None
+    begun: tuple[str, str, int] | None = None
     for number, line in enumerate(text.split("\n"), 1):
         match = _START.fullmatch(line.strip())
         if match and begun:
-            raise DataError(f"{begun[0]} has no {END} before the next block", path, begun[1])
+            raise DataError(f"{begun[1]} has no {END} before the next block", path, begun[2])
         if match:
-            begun = match[1], number
+            begun = match[1], match[2], number
         elif line.strip() == END:
             if begun is None:
                 raise DataError(f"{END} has no <!-- results: FOLDER --> before it", path, number)
-            blocks.append(Block(begun[0], begun[1], number - 1))
+            blocks.append(Block(*begun, number - 1))
             begun = None
     if begun:
-        raise DataError(f"{begun[0]} has no {END} after it; add that line", path, begun[1])
+        raise DataError(f"{begun[1]} has no {END} after it; add that line", path, begun[2])
     return blocks
 
 
 def update_readme(path: Path, results: Results) -> None:
-    """Write the table of ``results`` between its markers; the rest of the file is kept.
+    """Write the tables of ``results`` between their markers; the rest of the file is kept.
 
-    The markers stand on lines of their own, the first is ``<!-- results: FOLDER -->`` with the
-    folder as seen from the README. The file is written whole or not at all.
+    The markers stand on lines of their own, the first is ``<!-- results: FOLDER -->`` for
+    :func:`results_table` or ``<!-- differences: FOLDER -->`` for :func:`differences_table`, with
+    the folder as seen from the README. The file is written whole or not at all.
 
     Raises:
         ConfigError: no experiment in the folder.
@@ -70,14 +80,19 @@ def update_readme(path: Path, results: Results) -> None:
             f"{_from(path, wanted)} --> and {END} where it is to stand",
             path,
         )
-    table = readme_table(Study.of(results))
-    lines = text.split("\n")
+    study, lines = Study.of(results), text.split("\n")
     for block in reversed(blocks):
-        lines[block.start : block.end] = table.split("\n")
+        lines[block.start : block.end] = readme_table(block.table, study).split("\n")
     write_text(path, "\n".join(lines))
 
 
-def readme_table(study: Study) -> str:
+def readme_table(name: str, study: Study) -> str:
+    """What stands between the markers of the table ``name``."""
+    table = results_table(study) if name == "results" else differences_table(study)
+    return f"\n{markdown(table)}"
+
+
+def results_table(study: Study) -> TextTable:
     """A row for each system: average F1 and seconds for each share, and trained parameters."""
     several = any(study.apart(system) for system in study.systems())
     header = ["system", "trained parameters"]
@@ -99,7 +114,28 @@ def readme_table(study: Study) -> str:
         f"standard deviation over {seeds} seeds, for each share of the training data. Seconds are "
         f"those of the training steps alone.{apart}"
     )
-    return f"\n{markdown(TextTable(caption, header, rows))}"
+    return TextTable(caption, header, rows)
+
+
+def differences_table(study: Study) -> TextTable:
+    """The first system less each other one, over seeds, for each share."""
+    first, *others = study.systems()
+    header = [f"{first} less"]
+    for fraction in study.reached:
+        header += [share(fraction), "ahead", "p"]
+    rows = []
+    for other in others:
+        row = [title(study, other)]
+        for fraction in study.reached:
+            value, ahead, _, p = seed_by_seed(study, first, other, fraction)
+            row += [value, ahead, p]
+        rows.append(cells(*row))
+    caption = (
+        f"Average F1 of {first} less that of each other system, for each share of the training "
+        "data: mean ± standard deviation of the differences between the two runs of a seed, in "
+        f"how many of them {first} is ahead, and p of a paired t test over the seeds."
+    )
+    return TextTable(caption, header, rows)
 
 
 def _parameters(study: Study, system: str) -> str:
