@@ -127,8 +127,11 @@ def differences_table(study: Study) -> TextTable:
     for other in others:
         row = [title(study, other)]
         for fraction in study.reached:
-            value, ahead, _, p = seed_by_seed(study, first, other, fraction)
-            row += [value, ahead, p]
+            if study.differences(first, other, fraction):
+                value, ahead, _, p = seed_by_seed(study, first, other, fraction)
+                row += [value, ahead, p]
+            else:
+                row += [f1_text(study, other, fraction, {}), "", ""]
         rows.append(cells(*row))
     caption = (
         f"Average F1 of {first} less that of each other system, for each share of the training "
