@@ -1,12 +1,14 @@
 """Learning curves and training sizes of a folder of results."""
 
 import math
+import statistics
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import ROOT
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpus
 from hyperloader.corpora.splits import subsample
@@ -112,3 +114,26 @@ def test_the_same_numbers_make_the_same_picture(tmp_path: Path) -> None:
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert b"<dc:date>" not in first
+
+
+def test_a_system_far_below_the_others_does_not_press_them_together(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="NOT TESTED: needs the extra 'plots'")
+    kept = Study.of(Results(ROOT / "results" / "paper"))  # with a backbone that has learnt nothing
+    ((worst, low),) = [
+        (name, statistics.fmean(f1.values()))
+        for name in kept.systems(0.1)
+        if (f1 := kept.average(name, 0.1)) and min(f1.values()) < 0.3
+    ]
+    panels: list[tuple[list[str], float]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            figures,
+            "save_figure",
+            lambda figure, path: panels.extend(
+                ([t.get_text().strip() for t in a.texts], a.get_ylim()[0]) for a in figure.axes
+            ),
+        )
+        figures.plot_parameters([tmp_path / "p.png"], kept)
+    assert worst == "random-backbone"
+    assert panels[0][0] == [f"{low:.2f} ▾"]
+    assert all(bottom > 0.5 for _, bottom in panels)

@@ -1,6 +1,7 @@
 """The figures of a report: against trained parameters, training sentences and steps."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil
 from pathlib import Path
 from textwrap import fill
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MARKERS = "osD^vP*Xhp<"
 FAINT = 0.4
 KINDS = ("png", "svg")
+GAP = 0.2  # a system that is further below all others stands at the edge, in figures
 
 
 def figure_paths(out: Path, name: str) -> list[Path]:
@@ -33,13 +35,20 @@ def plot_parameters(paths: Sequence[Path], study: Study) -> None:
     One panel for each of the paper's shares of the data and for each other one that is planned;
     a panel without a result says so. A marker is a system, its bar the standard deviation over
     seeds; the share of trained parameters is that of one model, on a logarithmic axis. Hollow,
-    faint markers are the paper's, over the corpora at hand.
+    faint markers are the paper's, over the corpora at hand. A system more than 0.2 below all others
+    stands at the lower edge, its F1 beside it, so that the others can be told apart.
 
     Raises:
         HyperloaderError: matplotlib is not installed.
         DataError: a file cannot be written.
     """
     fractions = sorted({*paper.FRACTIONS, *study.fractions})
+    averages = {
+        (system, fraction): Summary.of(list(study.average(system, fraction).values()))
+        for fraction in fractions
+        for system in study.systems(fraction)
+    }
+    lowest = _lowest_of_the_rest([f1.mean for f1 in averages.values() if f1 is not None])
     figure = new_figure(3.7 * len(fractions) + 2.2, 4.4)
     panels = figure.subplots(1, len(fractions), squeeze=False, sharex=True, sharey=True)[0]
     for axes, fraction in zip(panels, fractions, strict=True):
@@ -47,18 +56,28 @@ def plot_parameters(paths: Sequence[Path], study: Study) -> None:
         missing = []
         for system in study.systems(fraction):
             parameters = study.parameters(system, fraction)
-            f1 = Summary.of(list(study.average(system, fraction).values()))
+            f1, style = averages[system, fraction], _style(study, system)
             if parameters is None or f1 is None:
                 missing.append(title(study, system))
-                continue
-            axes.errorbar(
-                parameters.percent, f1.mean, f1.deviation, **_style(study, system), capsize=3
-            )
+            elif f1.mean < lowest:
+                place = axes.get_xaxis_transform()
+                axes.errorbar(parameters.percent, 0.04, None, **style, transform=place)
+                text = f"  {f1.mean:.2f} ▾"
+                axes.text(parameters.percent, 0.04, text, transform=place, va="center", fontsize=9)
+            else:
+                axes.errorbar(parameters.percent, f1.mean, f1.deviation, **style, capsize=3)
         _name(axes, "trained parameters (%)", fraction, study.systems(fraction), missing)
         axes.set_xscale("log")
         _plain_logarithm(axes)
     panels[0].set_ylabel(f"average {study.about.score} F1")
     _finish(figure, panels, paths)
+
+
+def _lowest_of_the_rest(values: Sequence[float]) -> float:
+    """The lowest of ``values`` that is not cut off from those above it by a gap."""
+    ordered = sorted(values, reverse=True)
+    cut = (above for above, below in pairwise(ordered) if above - below > GAP)
+    return next(cut, min(values, default=0.0))
 
 
 def plot_sizes(paths: Sequence[Path], study: Study) -> None:
