@@ -34,7 +34,7 @@ def test_the_page_says_what_the_kept_runs_say(name: str) -> None:
         here = "\n".join(text.split("\n")[block.start : block.end])
         assert here == table, (
             f"{name} and {block.folder} disagree; run: hyperloader experiment report "
-            f"results/paper --readme {name}"
+            f"{(page.parent / block.folder).resolve().relative_to(ROOT)} --readme {name}"
         )
 
 
