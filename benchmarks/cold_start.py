@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from hyperloader.experiments.environment import environment
+from hyperloader.experiments.run.environment import environment
 from hyperloader.store import write_text
 
 SENTENCE = "any good thai place near the harbour open after ten"

@@ -27,7 +27,7 @@ from hyperloader.codec.windows import EncodedWindow
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.decoding.engine import Decoder
 from hyperloader.evaluation.evaluate import evenly
-from hyperloader.experiments.environment import environment
+from hyperloader.experiments.run.environment import environment
 from hyperloader.store import write_text
 from hyperloader.types import Span
 from slow_decoder import TIE, options

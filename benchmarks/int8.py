@@ -11,15 +11,15 @@ from pathlib import Path
 
 import torch
 
+from hyperloader.benchmarks.contenders import Course
+from hyperloader.benchmarks.models import Subject, Wanted
+from hyperloader.benchmarks.timing import medians, take_turns
 from hyperloader.builtin import BUILTIN
 from hyperloader.codec.collate import encode_words
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.decoding.benchmark_contenders import Course
-from hyperloader.decoding.benchmark_models import Subject, Wanted
-from hyperloader.decoding.benchmark_timing import medians, take_turns
 from hyperloader.decoding.engine import Decoder, tag_words
 from hyperloader.evaluation.metrics import ScoredExample, score_examples
-from hyperloader.experiments.environment import environment
+from hyperloader.experiments.run.environment import environment
 from hyperloader.store import write_text
 from hyperloader.types import Example, Span
 

@@ -20,7 +20,7 @@ from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.collate import encode_words
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.decoding.engine import Decoder
-from hyperloader.experiments.environment import environment
+from hyperloader.experiments.run.environment import environment
 from hyperloader.modeling.inject import SiteHook
 from hyperloader.modeling.layers import LoraWeights
 from hyperloader.modeling.model import TaggingModel

@@ -1,16 +1,19 @@
 """Shared fixtures. Tests on real data read ``../shared`` (or $HYPERLOADER_SHARED)."""
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from folders import SHARED
 
 pytest_plugins = ["pretraining_helpers"]
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("HYPERLOADER_SHARED", ROOT.parent / "shared"))
+# A busy machine is slow without being wrong.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

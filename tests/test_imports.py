@@ -19,7 +19,9 @@ LAYERS = (
     {"checkpoint"},
     {"training", "decoding"},
     {"evaluation", "tagger"},
-    {"experiments", "serving", "integrations", "pretraining"},
+    {"pretraining", "serving", "integrations"},
+    {"reproduction"},
+    {"experiments", "benchmarks"},
     {"cli"},
 )
 TOGETHER = {
@@ -27,6 +29,7 @@ TOGETHER = {
     "builtin": {"errors"},
     "config": {"errors"},
     "store": {"errors"},
+    "benchmarks": {"experiments"},
 }
 # Imports inside a function that close a circle, each for a reason.
 DEFERRED = {

@@ -23,8 +23,8 @@ from hyperloader.modeling.bert import TokenTagger
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.tagger import Tagger
 from hyperloader.types import Span, TaggedText
+from segmentations import COSTS, SIZES, segmentations
 from slow_decoder import sharpened
-from test_windows import COSTS, SIZES, segmentations
 
 
 def tagger_of(labels: dict[str, tuple[str, ...]] = LABELS, **config: int) -> Tagger:
@@ -36,7 +36,7 @@ SHORT = tagger_of(max_words=6, overlap=2)
 WORDS = [word for sentence in SENTENCES for word in sentence.split()]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data(), costs=COSTS, overlap=st.integers(0, 20), **SIZES)
 def test_every_word_has_the_answer_of_one_window(
     data: st.DataObject, costs: list[int], max_words: int, max_cost: int, overlap: int
@@ -100,7 +100,7 @@ def shown(tagged: TaggedText) -> list[tuple[int, int, str]]:
     return [(s.word_start, s.word_end, s.label) for s in tagged.spans]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(
     words=st.lists(st.sampled_from(WORDS), max_size=40),
     sizes=st.lists(st.integers(1, 9), min_size=2, max_size=2),

@@ -74,7 +74,7 @@ gaps = st.sampled_from([" ", "  ", "\t", "\n", "\r\n", "\u00a0", "\u3000", "\u20
     parts=st.lists(st.tuples(gaps, words), max_size=12), tail=gaps, task=st.sampled_from([*LABELS])
 )
 @example(parts=[(" ", "x"), ("", "</s>")], tail="\n", task="music")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_spans_lie_in_the_text_as_given(parts: list[tuple[str, str]], tail: str, task: str) -> None:
     text = "".join(gap + word for gap, word in parts) + tail
     check(TAGGER.tag(text, task), text, task)

@@ -92,9 +92,9 @@ def decode(
     if value:
         raise ConfigError("--value says how far to --grow: give --grow AXIS too")
 
+    from hyperloader.benchmarks.decoding import BATCHES, run_benchmark
+    from hyperloader.benchmarks.models import Wanted
     from hyperloader.cli.benchmark_report import plot_decoding, show_decoding
-    from hyperloader.decoding.benchmark import BATCHES, run_benchmark
-    from hyperloader.decoding.benchmark_models import Wanted
 
     if run is None and not shape:
         run, shape = Path(BUILTIN), ["t5-small", "t5-base"]
@@ -125,8 +125,8 @@ def _grow(
     json_file: Path | None,
     plot: Path | None,
 ) -> None:
+    from hyperloader.benchmarks.growth import measure_growth
     from hyperloader.cli.benchmark_report import plot_growth, show_growth
-    from hyperloader.decoding.benchmark_growth import measure_growth
 
     if shape and len(shape) > 1:
         raise ConfigError("--grow measures one model: give one --shape")
@@ -168,8 +168,8 @@ def train(
 
     Example: hyperloader benchmark train --shape builtin --json step.json
     """
+    from hyperloader.benchmarks.training import SHAPES, measure_training
     from hyperloader.cli.benchmark_report import show_training
-    from hyperloader.experiments.benchmark_training import SHAPES, measure_training
 
     console = Console(highlight=False)
     with console.status("starting") as status:
@@ -194,7 +194,7 @@ def _keep(
 ) -> None:
     """Write all numbers with what they were made with, and the plot."""
     if json_file is not None:
-        from hyperloader.experiments.environment import environment
+        from hyperloader.experiments.run.environment import environment
         from hyperloader.store import write_text
 
         numbers = {"environment": environment(), **result.to_json()}

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from hyperloader.decoding.benchmark import BenchmarkResult, SubjectResult
-    from hyperloader.decoding.benchmark_growth import Growth
-    from hyperloader.experiments.benchmark_training import TrainingBenchmark
+    from hyperloader.benchmarks.decoding import BenchmarkResult, SubjectResult
+    from hyperloader.benchmarks.growth import Growth
+    from hyperloader.benchmarks.training import TrainingBenchmark
 
 _RATIOS = ("generate / decoder", "generate / decoder warm", "decoder / pass", "decoder warm / pass")
 _MEGABYTE = 1_000_000

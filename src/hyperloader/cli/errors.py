@@ -42,8 +42,8 @@ def errors(
 
       hyperloader experiment errors results/claim --agreement 0.9 --data my_corpora
     """
-    from hyperloader.experiments.error_report import write_errors
-    from hyperloader.experiments.results import Results
+    from hyperloader.experiments.report.error_report import write_errors
+    from hyperloader.experiments.run.results import Results
 
     for path in write_errors(
         Results(results),

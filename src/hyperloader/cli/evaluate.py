@@ -168,7 +168,7 @@ def _seqeval(
 
 
 def _reference(tagger: Any, chosen: dict, bar: Progress, batch_size: int) -> dict[str, Any]:
-    from hyperloader.evaluation.reference_decoding import reference_task_f1
+    from hyperloader.reproduction.reference_decoding import reference_task_f1
 
     f1 = {}
     for name, examples in chosen.items():

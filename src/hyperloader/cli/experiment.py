@@ -11,9 +11,9 @@ from rich.table import Table
 from hyperloader.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hyperloader.experiments.plan import Run
-    from hyperloader.experiments.record import Record
-    from hyperloader.experiments.results import Results
+    from hyperloader.experiments.plan.grid import Run
+    from hyperloader.experiments.run.record import Record
+    from hyperloader.experiments.run.results import Results
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -70,10 +70,10 @@ def run(
     from transformers.utils.logging import disable_progress_bar
 
     from hyperloader.experiments import results as folders
-    from hyperloader.experiments.data import experiment_corpora
-    from hyperloader.experiments.plan import plan
-    from hyperloader.experiments.runs import run_all
-    from hyperloader.experiments.spec import load_experiment
+    from hyperloader.experiments.plan.data import experiment_corpora
+    from hyperloader.experiments.plan.grid import plan
+    from hyperloader.experiments.plan.spec import load_experiment
+    from hyperloader.experiments.run.runs import run_all
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("an experiment runs in one process; start it without a launcher")
@@ -155,9 +155,9 @@ def report(
 
       hyperloader experiment report results/claim --readme README.md
     """
-    from hyperloader.experiments.readme import update_readme
-    from hyperloader.experiments.report import write_report
-    from hyperloader.experiments.results import Results
+    from hyperloader.experiments.report.readme import update_readme
+    from hyperloader.experiments.report.report import write_report
+    from hyperloader.experiments.run.results import Results
 
     if readme is not None:
         update_readme(readme, Results(results))
@@ -177,8 +177,8 @@ def best(
 
     Example: hyperloader experiment best results/rates
     """
-    from hyperloader.experiments.best import best_lines
-    from hyperloader.experiments.results import Results
+    from hyperloader.experiments.analyse.best import best_lines
+    from hyperloader.experiments.run.results import Results
 
     for line in best_lines(Results(results)):
         typer.echo(line)
@@ -186,7 +186,7 @@ def best(
 
 def _plan_table(runs: "list[Run]", results: "Results") -> Table:
     """A row for each system and share of the data: runs done, failed and left, and the time."""
-    from hyperloader.experiments.times import remaining_seconds
+    from hyperloader.experiments.run.times import remaining_seconds
 
     left = remaining_seconds(runs, results)
     groups: dict[tuple[str, float], list[Run]] = {}
@@ -224,7 +224,7 @@ def _time(seconds: list[float | None]) -> str:
 
 def _tell(console: Console, record: "Record", runs: "list[Run]", results: "Results") -> None:
     """One line on a run that has come to its end, and how long the rest will take."""
-    from hyperloader.experiments.times import remaining_seconds
+    from hyperloader.experiments.run.times import remaining_seconds
 
     left = _time(list(remaining_seconds(runs, results).values()))
     if record.outcome is None:

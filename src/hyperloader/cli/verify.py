@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from hyperloader.evaluation.golden import GoldenResult
+    from hyperloader.reproduction.golden import GoldenResult
 
 _OUTCOMES = {
     "pass": "[green]pass[/green]",
@@ -37,7 +37,7 @@ def verify(
 
     Example: hyperloader verify golden/
     """
-    from hyperloader.evaluation.golden import TOLERANCES, find_golden_files, verify_file
+    from hyperloader.reproduction.golden import TOLERANCES, find_golden_files, verify_file
 
     results = [verify_file(path) for path in find_golden_files(paths)]
     compared = [result for result in results if result.differences is not None]

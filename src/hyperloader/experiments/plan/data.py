@@ -1,0 +1,50 @@
+"""The corpora as an experiment uses them: what its systems train, are chosen and are scored on."""
+
+from pathlib import Path
+
+from hyperloader.corpora.corpus import Corpus
+from hyperloader.corpora.registry import load_corpora
+from hyperloader.corpora.splits import subsample
+from hyperloader.errors import ConfigError
+from hyperloader.experiments.plan.spec import Experiment
+from hyperloader.experiments.run.results import check_corpora, limit
+
+
+def experiment_corpora(
+    path: Path, experiment: Experiment, sentences: int | None
+) -> dict[str, Corpus]:
+    """The corpora below ``path`` for ``experiment`` (with its budget applied).
+
+    With ``score: validation`` the test sentences are dropped when the files have been read, or
+    may be absent, and the part that is scored are the validation sentences of the share, from
+    which checkpoints are chosen.
+
+    Args:
+        sentences: of each part of a corpus at most.
+
+    Raises:
+        DataError: a corpus that cannot be read, or a part without a sentence.
+        ConfigError: ``score: validation`` with several shares or seeds.
+    """
+    if experiment.score == "test":
+        corpora = limit(load_corpora(path, require=("train", "test")), sentences)
+    else:
+        given = load_corpora(path)
+        without = {name: Corpus(name, {**c.splits, "test": ()}) for name, c in given.items()}
+        corpora = _scored_on_validation(experiment, limit(without, sentences))
+    check_corpora(corpora)
+    return corpora
+
+
+def _scored_on_validation(experiment: Experiment, corpora: dict[str, Corpus]) -> dict[str, Corpus]:
+    if len(experiment.fractions) > 1 or len(experiment.seeds) > 1:
+        raise ConfigError(
+            "score: validation takes one of fractions and one of seeds, since each draws its own "
+            "validation sentences; make an experiment file for each"
+        )
+    fraction, seed = experiment.fractions[0], experiment.seeds[0]
+    scored = {}
+    for name, corpus in corpora.items():
+        chosen = subsample(corpus, fraction, seed).splits["validation"]
+        scored[name] = Corpus(name, {**corpus.splits, "test": chosen})
+    return scored

@@ -1,0 +1,87 @@
+"""How cost grows: each axis grows what it names, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from hyperloader.benchmarks.growth import (
+    AXES,
+    VALUES,
+    made_up_labels,
+    measure_growth,
+    stretched,
+)
+from hyperloader.cli.benchmark import app
+from hyperloader.codec.labels import verbalise
+from hyperloader.corpora.sample import sample_corpora
+from hyperloader.errors import ConfigError
+from hyperloader.types import Example
+
+SENTENCES = sample_corpora(train=0, validation=0, test=20)["travel"].splits["test"]
+
+
+@given(st.integers(1, 600))
+@settings(max_examples=40)
+def test_a_sentence_is_stretched_to_exactly_so_many_words(words: int) -> None:
+    long = stretched(SENTENCES, words)
+    assert len(long.words) == words
+    every = [word for e in SENTENCES for word in e.words]
+    assert long.words == tuple((every * (words // len(every) + 1))[:words])
+    gold = {e.words[s.start : s.end] for e in SENTENCES for s in e.spans}
+    assert all(long.words[s.start : s.end] in gold for s in long.spans)
+    if words >= len(SENTENCES[0].words):
+        assert len(long.spans) >= len(SENTENCES[0].spans)
+
+
+def test_labels_are_distinct_and_readable() -> None:
+    labels = made_up_labels(1000)
+    assert len(set(labels)) == 1000
+    assert set(made_up_labels(1000)) >= set(labels)
+    texts = verbalise(labels, "readable")
+    assert len(set(texts.values())) == 1000
+    with pytest.raises(ConfigError, match="at most 1024 labels"):
+        made_up_labels(1025)
+
+
+def test_values_reach_as_far_as_is_promised() -> None:
+    assert {axis: (VALUES[axis][0], VALUES[axis][-1]) for axis in AXES} == {
+        "words": (8, 512),
+        "labels": (2, 1000),
+        "tasks": (1, 1000),
+        "batch": (1, 256),
+    }
+
+
+def test_more_words_and_rows_take_longer_more_tasks_hardly() -> None:
+    rows = {
+        axis: measure_growth(axis, shape="tiny", values=values, repeats=1).rows
+        for axis, values in (("words", (8, 128)), ("batch", (1, 32)), ("tasks", (1, 100)))
+    }
+    assert rows["words"][0].ratios["growth"] == 1
+    assert rows["words"][1].ratios["growth"] > 1.5
+    assert rows["batch"][1].ratios["growth"] > 1.5
+    assert rows["tasks"][1].ratios["growth"] < 3
+    assert (
+        rows["tasks"][1].seconds["making a decoder"] > rows["tasks"][0].seconds["making a decoder"]
+    )
+
+
+def test_the_command_shows_each_value(tmp_path: Path) -> None:
+    numbers, picture = tmp_path / "labels.json", tmp_path / "labels.svg"
+    command = ["decode", "--grow", "labels", "--shape", "tiny", "--value", "2", "--value", "50"]
+    done = CliRunner().invoke(
+        app, [*command, "--repeats", "1", "--json", str(numbers), "--plot", str(picture)]
+    )
+    assert done.exit_code == 0, done.output
+    document = json.loads(numbers.read_text())
+    assert [row["value"] for row in document["rows"]] == [2, 50]
+    assert document["environment"]["commit"]
+    assert "<svg" in picture.read_text()
+
+
+def test_an_example_keeps_its_task() -> None:
+    assert stretched((Example(("a", "b"), (), "x"),), 5) == Example(tuple("ababa"), (), "x")
