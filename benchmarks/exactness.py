@@ -21,13 +21,13 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from hyperloader.checkpoint import Checkpoint, load_checkpoint
-from hyperloader.codec.collate import collate, encode_words
-from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.batch import collate, encode_words
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.decoding.engine import Decoder
 from hyperloader.evaluation.evaluate import evenly
 from hyperloader.experiments.run.environment import environment
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.decoding.decoder import Decoder
 from hyperloader.store import write_text
 from hyperloader.types import Span
 from slow_decoder import TIE, options

@@ -15,11 +15,11 @@ from hyperloader.benchmarks.contenders import Course
 from hyperloader.benchmarks.models import Subject, Wanted
 from hyperloader.benchmarks.timing import medians, take_turns
 from hyperloader.builtin import BUILTIN
-from hyperloader.codec.collate import encode_words
+from hyperloader.codec.batch import encode_words
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.decoding.engine import Decoder, tag_words
 from hyperloader.evaluation.metrics import ScoredExample, score_examples
 from hyperloader.experiments.run.environment import environment
+from hyperloader.outputs.sentt.decoding.decoder import Decoder, tag_words
 from hyperloader.store import write_text
 from hyperloader.types import Example, Span
 

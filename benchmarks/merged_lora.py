@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from hyperloader.checkpoint import load_checkpoint
-from hyperloader.codec.collate import encode_words
+from hyperloader.codec.batch import encode_words
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.decoding.engine import Decoder
 from hyperloader.experiments.run.environment import environment
 from hyperloader.modeling.inject import SiteHook
-from hyperloader.modeling.layers import LoraWeights
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.modules.layers import LoraWeights
+from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.store import write_text
 
 SENTENCES = {1: 16, 8: 64, 32: 128, 128: 256}

@@ -10,7 +10,7 @@ import torch
 from common import prepared
 
 from hyperloader.config import TrainingSection
-from hyperloader.training.objective import build_objective
+from hyperloader.outputs.objective import build_objective
 from hyperloader.training.optim import build_optimizer
 
 

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from helpers import SENTENCES, randomise, tiny_backbone, tiny_codec, tiny_model
 from hyperloader.checkpoint import best_checkpoint, load_checkpoint, save_checkpoint
-from hyperloader.codec.collate import collate, encode_words
+from hyperloader.codec.batch import collate, encode_words
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.model import TaggingModel
 from hyperloader.modeling.pretrained import from_pretrained
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
 from training_helpers import make_trainer
@@ -34,7 +34,7 @@ def named(tmp_path: Path) -> Path:
 
 def by_reference(folder: Path, **config: object) -> TaggingModel:
     """A model on the backbone of ``folder``, all trained values of it moved."""
-    from hyperloader.modeling.backbone import load_backbone
+    from hyperloader.backbones.t5.backbone import load_backbone
 
     settings = ModelConfig(tasks=tuple(CODEC.labels), **config)
     model = TaggingModel(load_backbone(str(folder)), settings, backbone_name=str(folder))
@@ -127,7 +127,7 @@ def test_a_backbone_that_is_gone_is_one_line(tmp_path: Path, named: Path) -> Non
 
 
 def test_the_dropout_that_was_trained_with_comes_back(tmp_path: Path, named: Path) -> None:
-    from hyperloader.modeling.backbone import load_backbone
+    from hyperloader.backbones.t5.backbone import load_backbone
 
     backbone = load_backbone(str(named), dropout=0.25)
     config = ModelConfig(tasks=tuple(CODEC.labels))

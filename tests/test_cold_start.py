@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from helpers import tiny_backbone, tiny_codec, tiny_model
+from hyperloader.backbones.t5.backbone import load_backbone
+from hyperloader.backbones.t5.light_model import LightT5
 from hyperloader.builtin import examples
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
 from hyperloader.errors import CheckpointError
-from hyperloader.modeling.backbone import load_backbone
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.light_t5 import LightT5
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tagger import Tagger
 from hyperloader.types import TaggedText
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_helpers import bert_folder
+from hyperloader.backbones.sites import BERT
 from hyperloader.config import Recipe, load_recipe, recipe_names
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.sites import BERT
 from hyperloader.training.setup import build
 from training_helpers import corpora
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from bert_helpers import bert_encoder, bert_tokenizer
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
+from hyperloader.codec.batch import Batch
 from hyperloader.codec.codec import CodecConfig
-from hyperloader.codec.collate import Batch
-from hyperloader.codec.token_tags import TokenCodec
 from hyperloader.codec.windows import Window, cut, stitch_words
-from hyperloader.decoding.engine import DecodedWindow, Decoder
 from hyperloader.errors import HyperloaderError
-from hyperloader.modeling.bert import TokenTagger
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.outputs.sentt.decoding.decoder import DecodedWindow, Decoder
+from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.tagger import Tagger
 from hyperloader.types import Span, TaggedText
 from segmentations import COSTS, SIZES, segmentations

@@ -7,7 +7,7 @@ __all__ = ["ModelConfig", "Span", "TaggedText", "Tagger", "TaggingModel"]
 
 if TYPE_CHECKING:
     from hyperloader.modeling.config import ModelConfig
-    from hyperloader.modeling.model import TaggingModel
+    from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
     from hyperloader.types import Span, TaggedText
 
@@ -16,7 +16,7 @@ _HOME = {
     "Span": "hyperloader.types",
     "TaggedText": "hyperloader.types",
     "Tagger": "hyperloader.tagger",
-    "TaggingModel": "hyperloader.modeling.model",
+    "TaggingModel": "hyperloader.outputs.sentt.model",
 }
 
 

@@ -11,15 +11,15 @@ import torch
 from pydantic import ValidationError
 
 from hyperloader.builtin import run_path
+from hyperloader.calibration import Calibration
 from hyperloader.codec.codec import Codec, CodecConfig
 from hyperloader.codec.light_tokenizer import LightTokenizer, light_tokenizer
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.codec.token_tags import TokenCodec
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.bert import TokenTagger
-from hyperloader.modeling.calibration import Calibration
 from hyperloader.modeling.pretrained import load_model, write_model
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.store import MANIFEST, atomic_folder, check_folder, read_json
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from typing import overload
 import torch
 
 from hyperloader.builtin import BUILTIN
+from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
+from hyperloader.codec.batch import encode_words
 from hyperloader.codec.codec import Codec
-from hyperloader.codec.collate import encode_words
-from hyperloader.decoding.build import build_decoder
-from hyperloader.decoding.engine import DecodedWindow, decode_sentences
 from hyperloader.errors import ConfigError, HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.calibration import Calibration
 from hyperloader.modeling.quantised import quantise
+from hyperloader.outputs.build import build_decoder
+from hyperloader.outputs.sentt.decoding.decoder import DecodedWindow, decode_sentences
 from hyperloader.types import TaggedSpan, TaggedText
 
 PRECISIONS = ("float32", "bfloat16", "int8")

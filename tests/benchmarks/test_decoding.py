@@ -14,9 +14,9 @@ from hyperloader.benchmarks.decoding import run_benchmark
 from hyperloader.benchmarks.models import Planted, Subject, Wanted, shape_subject
 from hyperloader.benchmarks.timing import Contender, in_fresh_process, take_turns
 from hyperloader.cli.benchmark import app
-from hyperloader.codec.collate import collate, encode_example
-from hyperloader.decoding.engine import Decoder
+from hyperloader.codec.batch import collate, encode_example
 from hyperloader.errors import ConfigError, HyperloaderError
+from hyperloader.outputs.sentt.decoding.decoder import Decoder
 from hyperloader.types import Example
 from measured_processes import killed, peak_of_tensor, threads
 from slow_decoder import sharpened

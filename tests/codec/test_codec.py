@@ -11,15 +11,15 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from helpers import LABELS, mt5_like_tokenizer, tiny_codec, tiny_tokenizer
-from hyperloader.codec.collate import collate, encode_example, encode_words
+from hyperloader.codec.batch import collate, encode_example, encode_words
 from hyperloader.codec.labels import verbalise
 from hyperloader.codec.pieces import WordPieces
-from hyperloader.codec.sentt import CodecConfig, SentTCodec, sentt_text
 from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.codec.windows import clip
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import ConfigError, DataError
+from hyperloader.outputs.sentt.codec import CodecConfig, SentTCodec, sentt_text
 from hyperloader.tags import sbio_to_spans, spans_to_sbio
 from hyperloader.types import Example, Span
 

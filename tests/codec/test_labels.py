@@ -4,8 +4,8 @@ import pytest
 
 from helpers import mt5_like_tokenizer, tiny_codec
 from hyperloader.codec.labels import label_text
-from hyperloader.codec.sentt import SentTCodec
 from hyperloader.errors import ConfigError, DataError
+from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.types import Span
 
 

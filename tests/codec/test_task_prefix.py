@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from helpers import LABELS, SENTENCES, mt5_like_tokenizer, tiny_codec, tiny_model, tiny_tokenizer
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
+from hyperloader.codec.batch import encode_example, encode_words
 from hyperloader.codec.codec import CodecConfig
-from hyperloader.codec.collate import encode_example, encode_words
-from hyperloader.codec.sentt import SentTCodec, sentt_text
 from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.errors import ConfigError
+from hyperloader.outputs.sentt.codec import SentTCodec, sentt_text
 from hyperloader.tagger import Tagger
 from hyperloader.training.setup import build
 from hyperloader.types import Example, Span

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from hyperloader.modeling.backbone import meta_backbone
+from hyperloader.backbones.t5.backbone import meta_backbone
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import METHODS
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tagger import Tagger
 from training_helpers import cli, make_trainer
 

@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 
 from bert_helpers import bert_encoder, bert_tokenizer
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
+from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
 from hyperloader.checkpoint import calibrate_checkpoint, load_checkpoint, save_checkpoint
-from hyperloader.codec.collate import encode_example, encode_words
-from hyperloader.codec.token_tags import TokenCodec, collate_tokens
+from hyperloader.codec.batch import encode_example, encode_words
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.decoding.build import build_decoder
-from hyperloader.decoding.engine import Decoder
 from hyperloader.errors import CheckpointError, DataError
 from hyperloader.evaluation.calibration import (
     ENOUGH,
@@ -25,9 +23,11 @@ from hyperloader.evaluation.calibration import (
     fit_temperature,
     gold_scores,
 )
-from hyperloader.modeling.bert import TokenTagger
-from hyperloader.modeling.calibration import Calibration, SpanCalibration, TaskCalibration
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.outputs.build import build_decoder
+from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
+from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.store import check_folder
 from hyperloader.tagger import Tagger
 from hyperloader.types import Example, Span

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from hyperloader.checkpoint import Checkpoint
-from hyperloader.codec.collate import EncodedWindow
-from hyperloader.decoding import engine
+from hyperloader.codec.batch import EncodedWindow
 from hyperloader.evaluation import evaluate as module
 from hyperloader.evaluation.evaluate import f1_evaluator, predict
 from hyperloader.evaluation.metrics import score_examples
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.decoding import decoder as engine
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.reproduction.reference_decoding import reference_task_f1
 from hyperloader.types import Example, Span
 from training_helpers import cli, corpora, make_trainer, settings, write_data

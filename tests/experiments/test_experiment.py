@@ -11,14 +11,14 @@ from seqeval.metrics import f1_score
 import hyperloader.training.loop as loop
 from bert_helpers import bert_folder
 from experiment_helpers import TINY, arguments, start
+from hyperloader.backbones import packaged
+from hyperloader.backbones.t5.backbone import load_backbone, scratch_backbone
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.config import load_recipe
 from hyperloader.experiments.plan.grid import Run
 from hyperloader.experiments.run.random_backbone import random_backbone
 from hyperloader.experiments.run.results import Results
 from hyperloader.experiments.run.times import remaining_seconds
-from hyperloader.modeling import packaged
-from hyperloader.modeling.backbone import load_backbone, scratch_backbone
 from hyperloader.store import claimed
 from hyperloader.tagger import Tagger
 from hyperloader.tags import spans_to_bio

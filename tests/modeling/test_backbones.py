@@ -10,10 +10,10 @@ from torch.overrides import TorchFunctionMode
 from transformers import T5Config, T5ForConditionalGeneration
 
 from helpers import LABELS, SENTENCES, batch_of, randomise, run, tiny_codec, tiny_model
-from hyperloader.codec.collate import encode_words
-from hyperloader.decoding.engine import Decoder
+from hyperloader.codec.batch import encode_words
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.model import TaggingModel
 from t5_families import t5_family, t5_shape
 
 CODEC = tiny_codec()

@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from hyperloader.modeling.backbone import meta_backbone
+from hyperloader.backbones.t5.backbone import meta_backbone
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.model import TaggingModel
 
 SEVEN = ("atis", "movie", "movie_trivia", "mtod", "mtop", "restaurant", "snips")
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from helpers import batch_of, run, tiny_codec, tiny_model
-from hyperloader.codec.collate import encode_words
-from hyperloader.decoding.engine import Decoder
+from hyperloader.backbones.sites import Place, Site
+from hyperloader.codec.batch import encode_words
 from hyperloader.modeling import active
 from hyperloader.modeling.inject import NoActiveWeightsError
-from hyperloader.modeling.model import TaggingModel
-from hyperloader.modeling.sites import Place, Site
+from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.model import TaggingModel
 
 CODEC = tiny_codec()
 SITE = Site("decoder", 1, Place.PARALLEL_FEED_FORWARD)

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from hyperloader.backbones.sites import Place, Site
 from hyperloader.modeling import active
-from hyperloader.modeling.layers import (
+from hyperloader.modeling.modules.layers import (
     AdapterWeights,
     LoraWeights,
     ModuleWeights,
@@ -19,7 +20,6 @@ from hyperloader.modeling.layers import (
     lora,
     rows_of,
 )
-from hyperloader.modeling.sites import Place, Site
 
 torch.set_num_threads(1)  # tensors this small are slower on several
 WIDTH, RANK, LENGTH = 6, 2, 4

@@ -11,13 +11,13 @@ from transformers import (
 )
 
 from helpers import LABELS, batch_of, randomise, run, tiny_backbone, tiny_codec, tiny_model
-from hyperloader.codec.collate import Batch
+from hyperloader.codec.batch import Batch
 from hyperloader.errors import ConfigError, HyperloaderError
 from hyperloader.modeling import active
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.inject import NoActiveWeightsError
-from hyperloader.modeling.layers import LoraWeights
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.modules.layers import LoraWeights
+from hyperloader.outputs.sentt.model import TaggingModel
 
 CODEC = tiny_codec()
 TASKS = tuple(LABELS)

@@ -8,11 +8,11 @@ from torch import nn
 
 from helpers import batch_of, run, tiny_codec, tiny_model
 from hyperloader.benchmarks.models import run_subject
-from hyperloader.codec.collate import collate, encode_words
+from hyperloader.codec.batch import collate, encode_words
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.decoding.engine import Decoder
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.quantised import quantise
+from hyperloader.outputs.sentt.decoding.decoder import Decoder
 from hyperloader.tagger import Tagger
 
 

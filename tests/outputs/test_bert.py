@@ -21,12 +21,12 @@ from transformers import (
 
 from helpers import tiny_backbone, tiny_codec
 from hyperloader.errors import CheckpointError, ConfigError
-from hyperloader.modeling.bert import TokenTagger, load_encoder, meta_encoder
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.inject import NoActiveWeightsError
-from hyperloader.modeling.layers import PrefixWeights
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.modeling.modules.layers import PrefixWeights
 from hyperloader.modeling.pretrained import load_token_tagger, save_pretrained
+from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.outputs.token_tags.model import TokenTagger, load_encoder, meta_encoder
 
 torch.set_num_threads(1)  # models this small are slower on several
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
-from hyperloader.codec.collate import EncodedWindow, collate, encode_example, encode_words
-from hyperloader.codec.decisions import find_decisions
-from hyperloader.codec.grammar import Grammar
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.decoding.engine import Decoder, tag_words
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.codec.batch import EncodedWindow, collate, encode_example, encode_words
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.decisions import find_decisions
+from hyperloader.outputs.sentt.decoding.decoder import Decoder, tag_words
+from hyperloader.outputs.sentt.grammar import Grammar
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tags import sbio_to_spans, spans_to_sbio
 from hyperloader.types import Example, check_spans
 from slow_decoder import assert_same, oracle, sharpened

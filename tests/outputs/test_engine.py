@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from hyperloader.outputs.sentt.decoding import search as search_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
-from hyperloader.codec.collate import EncodedWindow, collate, encode_words
+from hyperloader.codec.batch import EncodedWindow, collate, encode_words
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.decoding import search as search_module
-from hyperloader.decoding.draft import Layout
-from hyperloader.decoding.engine import Decoder, _batches, tag_words
-from hyperloader.decoding.search import search
 from hyperloader.errors import HyperloaderError
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.decoding.decoder import Decoder, _batches, tag_words
+from hyperloader.outputs.sentt.decoding.draft import Layout
+from hyperloader.outputs.sentt.decoding.search import search
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tags import sbio_to_spans
 from hyperloader.types import check_spans
 from slow_decoder import TIE, Answer, assert_same, options, oracle, sharpened

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import LABELS, tiny_codec, tiny_model
-from hyperloader.codec.collate import EncodedWindow, collate, encode_example
-from hyperloader.codec.decisions import Decisions, find_decisions
-from hyperloader.codec.grammar import Grammar
+from hyperloader.codec.batch import EncodedWindow, collate, encode_example
 from hyperloader.config import TrainingSection
-from hyperloader.training.losses import decision_loss, token_loss
-from hyperloader.training.objective import Objective
+from hyperloader.outputs.objective import Objective
+from hyperloader.outputs.sentt.decisions import Decisions, find_decisions
+from hyperloader.outputs.sentt.grammar import Grammar
+from hyperloader.outputs.sentt.losses import decision_loss, token_loss
 from hyperloader.training.optim import rate_factor
 from hyperloader.types import Example, Span
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import LABELS, randomise, tiny_codec, tiny_model
-from hyperloader.codec.collate import EncodedWindow, collate, encode_example
+from hyperloader.backbones.sites import T5
+from hyperloader.codec.batch import EncodedWindow, collate, encode_example
 from hyperloader.config import TrainingSection
 from hyperloader.modeling.methods import METHODS
-from hyperloader.modeling.sites import T5
-from hyperloader.training.objective import Objective
-from hyperloader.training.packing import pack
+from hyperloader.outputs.objective import Objective
+from hyperloader.outputs.sentt.rows import pack
 from hyperloader.types import Example, Span
 
 CODEC = tiny_codec()

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import LABELS, SENTENCES, randomise, tiny_codec
-from hyperloader.codec.collate import collate, encode_words
-from hyperloader.decoding.engine import Decoder
-from hyperloader.decoding.packing import GROUP, Packing
-from hyperloader.decoding.stack import DecoderStack
+from hyperloader.codec.batch import collate, encode_words
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.decoding.packing import GROUP, Packing
+from hyperloader.outputs.sentt.decoding.stack import DecoderStack
+from hyperloader.outputs.sentt.model import TaggingModel
 from slow_decoder import assert_same, oracle
 from t5_families import t5_family
 

@@ -13,19 +13,19 @@ from transformers import PreTrainedTokenizerFast
 
 from bert_helpers import POSITIONS, bert_encoder, bert_tokenizer
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
+from hyperloader.codec.batch import encode_example, encode_words
 from hyperloader.codec.codec import CodecConfig
-from hyperloader.codec.collate import encode_example, encode_words
-from hyperloader.codec.token_tags import TokenCodec, collate_tokens
 from hyperloader.codec.windows import stitch
 from hyperloader.config import TrainingSection
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.decoding.build import build_decoder
 from hyperloader.errors import CheckpointError, ConfigError, DataError
-from hyperloader.modeling.bert import TokenTagger
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.outputs.build import build_decoder
+from hyperloader.outputs.objective import build_objective
+from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
+from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.tagger import Tagger
 from hyperloader.tags import parse_tags
-from hyperloader.training.objective import build_objective
 from hyperloader.types import Example, Span
 
 LABELS = {"music": ("artist", "track")}

@@ -12,10 +12,10 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from helpers import tiny_tokenizer
+from hyperloader.backbones.t5.backbone import load_backbone
 from hyperloader.cli.pretrain import pretrain
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.errors import CheckpointError, ConfigError, HyperloaderError, TrainingError
-from hyperloader.modeling.backbone import load_backbone
 from hyperloader.modeling.pretrained import read_tensors
 from hyperloader.pretraining.backbone import export_backbone
 from hyperloader.pretraining.recipe import (

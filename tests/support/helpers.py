@@ -10,12 +10,12 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hyperloader.codec.collate import Batch, collate, encode_example
-from hyperloader.codec.sentt import CodecConfig, SentTCodec
+from hyperloader.backbones.t5.backbone import scratch_backbone
+from hyperloader.codec.batch import Batch, collate, encode_example
 from hyperloader.codec.tokenizer import train_tokenizer
-from hyperloader.modeling.backbone import scratch_backbone
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.codec import CodecConfig, SentTCodec
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.types import Example, Span
 
 # Models this small are slower on several threads, and very much so on a busy machine.

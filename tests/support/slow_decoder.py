@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from helpers import tiny_model
-from hyperloader.codec.collate import EncodedWindow
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.codec.batch import EncodedWindow
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tags import sbio_to_spans
 from hyperloader.types import Span
 

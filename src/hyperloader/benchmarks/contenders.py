@@ -18,9 +18,9 @@ from torch import Tensor
 
 from hyperloader.benchmarks.models import Planted, Subject
 from hyperloader.benchmarks.timing import Contender
-from hyperloader.codec.collate import Batch, EncodedWindow, collate, encode_example, encode_words
-from hyperloader.decoding.constraint import prefix_constraint
-from hyperloader.decoding.engine import DecodedWindow, Decoder, Work
+from hyperloader.codec.batch import Batch, EncodedWindow, collate, encode_example, encode_words
+from hyperloader.outputs.sentt.decoding.constraint import prefix_constraint
+from hyperloader.outputs.sentt.decoding.decoder import DecodedWindow, Decoder, Work
 from hyperloader.types import Example
 
 DECODER, WARM, GENERATE = "decoder", "decoder warm", "generate"

@@ -34,7 +34,7 @@ from hyperloader.benchmarks.timing import (
     peak_memory,
     take_turns,
 )
-from hyperloader.codec.collate import EncodedWindow
+from hyperloader.codec.batch import EncodedWindow
 
 BATCHES = (1, 8, 32, 128)
 

@@ -32,8 +32,8 @@ from hyperloader.benchmarks.models import (
 from hyperloader.benchmarks.timing import Contender, medians, take_turns
 from hyperloader.builtin import BUILTIN
 from hyperloader.corpora.sample import sample_corpora
-from hyperloader.decoding.engine import Decoder
 from hyperloader.errors import ConfigError, unknown
+from hyperloader.outputs.sentt.decoding.decoder import Decoder
 from hyperloader.types import Example, Span
 
 Axis = Literal["words", "labels", "tasks", "batch"]

@@ -19,20 +19,20 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from hyperloader.backbones.t5.backbone import SCRATCH, SHAPES, attention, load_backbone
 from hyperloader.builtin import BUILTIN, backbone_path
 from hyperloader.checkpoint import load_checkpoint
-from hyperloader.codec.collate import EncodedWindow
-from hyperloader.codec.sentt import CodecConfig, SentTCodec
+from hyperloader.codec.batch import EncodedWindow
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.sample import sample_corpora
-from hyperloader.decoding.draft import Layout
-from hyperloader.decoding.paths import TagPaths
 from hyperloader.errors import ConfigError, DataError, HyperloaderError, unknown
-from hyperloader.modeling.backbone import SCRATCH, SHAPES, attention, load_backbone
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.model import TaggingModel
 from hyperloader.modeling.quantised import quantise
+from hyperloader.outputs.sentt.codec import CodecConfig, SentTCodec
+from hyperloader.outputs.sentt.decoding.draft import Layout
+from hyperloader.outputs.sentt.decoding.paths import TagPaths
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.types import Example
 
 SAMPLE_TASK, COPIES, SEED = "travel", 7, 0

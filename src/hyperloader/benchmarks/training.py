@@ -18,15 +18,15 @@ from hyperloader.benchmarks.decoding import Advance, device_name
 from hyperloader.benchmarks.models import SEED, check_shape, place, planted_model
 from hyperloader.benchmarks.timing import in_fresh_process, peak_memory, seconds_of
 from hyperloader.builtin import BUILTIN
-from hyperloader.codec.collate import EncodedWindow, encode_example
-from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.batch import EncodedWindow, encode_example
 from hyperloader.config import TrainingSection
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.sample import sample_corpora
 from hyperloader.modeling.methods import METHODS, Method, Part
-from hyperloader.modeling.model import TaggingModel
-from hyperloader.training.objective import build_objective
+from hyperloader.outputs.objective import build_objective
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.training.optim import build_optimizer
 
 SHAPES = (BUILTIN, "t5-small", "t5-base")

@@ -14,8 +14,8 @@ from hyperloader.cli.evaluate import data_of, known_tasks
 from hyperloader.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hyperloader.calibration import Calibration
     from hyperloader.corpora.corpus import Corpus
-    from hyperloader.modeling.calibration import Calibration
     from hyperloader.tagger import Tagger
 
 

@@ -76,12 +76,12 @@ def _rows(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> lis
 def _model(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> "AttachedModel":
     import torch
 
+    from hyperloader.backbones.sites import BERT
+    from hyperloader.backbones.t5.backbone import meta_backbone
     from hyperloader.modeling.attached import AttachedModel
-    from hyperloader.modeling.backbone import meta_backbone
-    from hyperloader.modeling.bert import meta_encoder
     from hyperloader.modeling.config import ModelConfig
-    from hyperloader.modeling.model import TaggingModel
-    from hyperloader.modeling.sites import BERT
+    from hyperloader.outputs.sentt.model import TaggingModel
+    from hyperloader.outputs.token_tags.model import meta_encoder
 
     config = ModelConfig(method=name, tasks=tuple(f"task{i}" for i in range(tasks)), **settings)
     with torch.device("meta"):

@@ -54,8 +54,8 @@ def _is_comment(line: str) -> bool:
 
 
 def _print_keys(console: Console) -> None:
-    from hyperloader.codec.sentt import CodecConfig
     from hyperloader.modeling.config import ModelConfig
+    from hyperloader.outputs.sentt.codec import CodecConfig
 
     table = Table(box=None, header_style="bold")
     table.add_column("key", no_wrap=True)

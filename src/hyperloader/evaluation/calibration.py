@@ -11,22 +11,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
+from hyperloader.codec.batch import collate, encode_example
 from hyperloader.codec.codec import Codec
-from hyperloader.codec.collate import collate, encode_example
-from hyperloader.codec.decisions import find_decisions
-from hyperloader.codec.grammar import Grammar
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.codec.token_tags import TokenCodec, collate_tokens
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.errors import DataError
 from hyperloader.evaluation.evaluate import evenly, predict
 from hyperloader.evaluation.metrics import ScoredExample
 from hyperloader.evaluation.reliability import reliability
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.bert import TokenTagger
-from hyperloader.modeling.calibration import Calibration, SpanCalibration, TaskCalibration
-from hyperloader.modeling.model import TaggingModel
-from hyperloader.training.losses import decision_scores
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.decisions import find_decisions
+from hyperloader.outputs.sentt.grammar import Grammar
+from hyperloader.outputs.sentt.losses import decision_scores
+from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
+from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.types import Example
 
 # A task with fewer sentences takes the temperature of all tasks together; with fewer in all

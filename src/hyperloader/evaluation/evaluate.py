@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from hyperloader.codec.batch import encode_words
 from hyperloader.codec.codec import Codec
-from hyperloader.codec.collate import encode_words
 from hyperloader.corpora.corpus import Corpus
-from hyperloader.decoding.build import build_decoder
-from hyperloader.decoding.engine import tag_words
 from hyperloader.evaluation.metrics import ScoredExample, score_examples
 from hyperloader.modeling.attached import AttachedModel
+from hyperloader.outputs.build import build_decoder
+from hyperloader.outputs.sentt.decoding.decoder import tag_words
 from hyperloader.types import Example
 
 CHUNK = 256

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-from hyperloader.modeling.layers import ModuleWeights
-from hyperloader.modeling.sites import Site
+from hyperloader.backbones.sites import Site
+from hyperloader.modeling.modules.layers import ModuleWeights
 
 SiteWeights: TypeAlias = dict[Site, ModuleWeights]
 

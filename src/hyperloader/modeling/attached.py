@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hyperloader.backbones.sites import Family, find_sites
 from hyperloader.errors import ConfigError, HyperloaderError, unknown
 from hyperloader.modeling import active
 from hyperloader.modeling.active import SiteWeights, of_rows
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.inject import attach
-from hyperloader.modeling.sites import Family, find_sites
 from hyperloader.modeling.sources.build import build_source, served_sites
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from hyperloader.modeling.light_t5 import LightT5
+    from hyperloader.backbones.t5.light_model import LightT5
 
 Tasks = str | Sequence[str] | Tensor
 

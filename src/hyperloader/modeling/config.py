@@ -11,10 +11,10 @@ from pydantic import (
     model_validator,
 )
 
+from hyperloader.backbones.sites import Place
 from hyperloader.errors import ConfigError, unknown
 from hyperloader.modeling.activations import activation
 from hyperloader.modeling.methods import METHODS, Method
-from hyperloader.modeling.sites import Place
 
 
 class ModelConfig(BaseModel):

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hyperloader.backbones.sites import Place, Site
 from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
-from hyperloader.modeling.layers import (
+from hyperloader.modeling.modules.layers import (
     AdapterWeights,
     LoraWeights,
     ModuleWeights,
@@ -18,8 +19,7 @@ from hyperloader.modeling.layers import (
     bottleneck,
     lora,
 )
-from hyperloader.modeling.prefix import add_prefix
-from hyperloader.modeling.sites import Place, Site
+from hyperloader.modeling.modules.prefix import add_prefix
 from hyperloader.modeling.sources.source import Source
 
 

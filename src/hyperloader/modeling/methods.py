@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from hyperloader.backbones.sites import BERT, STACKS, T5, Family, Place
 from hyperloader.errors import ConfigError, unknown
-from hyperloader.modeling.sites import BERT, STACKS, T5, Family, Place
 
 ADAPTER_PLACES = (Place.FEED_FORWARD, Place.SELF_ATTENTION)
 LORA_PLACES = (Place.SELF_QUERY, Place.SELF_VALUE, Place.CROSS_QUERY, Place.CROSS_VALUE)

@@ -14,15 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hyperloader.backbones.sites import BERT
+from hyperloader.backbones.t5.backbone import attention, backbone_hash, load_backbone
+from hyperloader.backbones.t5.light import light_backbone, light_t5
+from hyperloader.backbones.t5.light_model import LightT5
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.backbone import attention, backbone_hash, load_backbone
-from hyperloader.modeling.bert import TokenTagger, load_encoder
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.light import light_backbone, light_t5
-from hyperloader.modeling.light_t5 import LightT5
-from hyperloader.modeling.model import TaggingModel
-from hyperloader.modeling.sites import BERT
+from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.outputs.token_tags.model import TokenTagger, load_encoder
 from hyperloader.store import atomic_folder, check_folder, read_json
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ def load_model(
 
     Args:
         tagging_only: the model will neither be trained nor generate freely. Its backbone is then
-            a :class:`~hyperloader.modeling.light_t5.LightT5` where that computes the same, which
-            is loaded without transformers.
+            a :class:`~hyperloader.backbones.t5.light_model.LightT5` where that computes the same,
+            which is loaded without transformers.
     """
     check_folder(folder)
     config = read_json(folder / CONFIG)

@@ -10,9 +10,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from hyperloader.backbones.t5.backbone import attention, load_backbone, structure_first_weights
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.errors import ConfigError
-from hyperloader.modeling.backbone import attention, load_backbone, structure_first_weights
 from hyperloader.modeling.pretrained import write_tensors
 from hyperloader.pretraining.recipe import BackboneSection
 from hyperloader.pretraining.tokenizer import load_tokenizer

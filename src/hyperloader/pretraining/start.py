@@ -8,10 +8,10 @@ import yaml
 from accelerate import Accelerator
 from rich.console import Console
 
+from hyperloader.backbones.t5.backbone import load_backbone
 from hyperloader.checkpoint import complete_checkpoints
 from hyperloader.config import parse_model
 from hyperloader.errors import CheckpointError, ConfigError
-from hyperloader.modeling.backbone import load_backbone
 from hyperloader.pretraining.backbone import build_backbone, export_backbone
 from hyperloader.pretraining.cooccurrence import embed_pieces
 from hyperloader.pretraining.loop import Pretrainer

@@ -17,14 +17,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
 
+from hyperloader.backbones.sites import STACKS, Place, Site
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.bert import TokenTagger
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.layers import AdapterWeights, ModuleWeights
-from hyperloader.modeling.model import TaggingModel
-from hyperloader.modeling.sites import STACKS, Place, Site
+from hyperloader.modeling.modules.layers import AdapterWeights, ModuleWeights
 from hyperloader.modeling.sources.task_hypernetwork import StackHypernetwork
+from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.reproduction import golden_names
 from hyperloader.reproduction.golden_names import Reference, Tensors, Translate
 

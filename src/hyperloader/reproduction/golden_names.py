@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
+from hyperloader.backbones.sites import STACKS, Site, find_sites
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.sites import STACKS, Site, find_sites
 from hyperloader.modeling.sources.free import FreeGroup
 from hyperloader.modeling.sources.generator import Generator
 from hyperloader.modeling.sources.input_hypernetwork import InputHypernetwork

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from hyperloader.codec.sentt import SentTCodec
 from hyperloader.errors import ConfigError
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.reproduction.reference_scoring import reference_f1
 from hyperloader.types import Example, Span
 

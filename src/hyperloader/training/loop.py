@@ -19,9 +19,9 @@ from hyperloader.config import Recipe
 from hyperloader.errors import ConfigError, TrainingError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_parameters, read_tensors
+from hyperloader.outputs.objective import build_objective
 from hyperloader.training.curriculum import Curriculum, Order, Pacing, shared_loss_order
 from hyperloader.training.interrupt import Interrupt, Stopped
-from hyperloader.training.objective import build_objective
 from hyperloader.training.optim import build_optimizer, rate_factor, set_rate
 from hyperloader.training.processes import any_process, autocast
 from hyperloader.training.progress import Listener, TrainingProgress

@@ -6,25 +6,25 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from hyperloader.backbones.packaged import encoder_path
+from hyperloader.backbones.sites import BERT
+from hyperloader.backbones.t5.backbone import load_backbone, scratch_backbone
 from hyperloader.builtin import BUILTIN, backbone_path
 from hyperloader.checkpoint import Checkpoint
+from hyperloader.codec.batch import encode_example
 from hyperloader.codec.codec import Codec, CodecConfig
-from hyperloader.codec.collate import encode_example
 from hyperloader.codec.labels import verbalise
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.codec.token_tags import TokenCodec
 from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe, parse_model
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.splits import subsample
 from hyperloader.errors import ConfigError, DataError
-from hyperloader.modeling.backbone import load_backbone, scratch_backbone
-from hyperloader.modeling.bert import TokenTagger, load_encoder, positions
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.model import TaggingModel
-from hyperloader.modeling.packaged import encoder_path
-from hyperloader.modeling.sites import BERT
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.model import TokenTagger, load_encoder, positions
 
 SCRATCH = "scratch:"
 Windows = dict[str, list[EncodedWindow]]

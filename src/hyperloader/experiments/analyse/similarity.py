@@ -8,8 +8,8 @@ from torch import Tensor
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.layers import AdapterWeights
 from hyperloader.modeling.methods import METHODS
+from hyperloader.modeling.modules.layers import AdapterWeights
 from hyperloader.modeling.sources.task_hypernetwork import TaskHypernetwork
 
 EMBEDDINGS = "task embeddings"

@@ -2,9 +2,9 @@
 
 from torch import nn
 
+from hyperloader.backbones.sites import Site
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Method, Part
-from hyperloader.modeling.sites import Site
 from hyperloader.modeling.sources.free import FreeParameters
 from hyperloader.modeling.sources.input_hypernetwork import InputHypernetwork
 from hyperloader.modeling.sources.prefix import PrefixNetwork

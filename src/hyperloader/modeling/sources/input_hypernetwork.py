@@ -9,10 +9,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from hyperloader.backbones.sites import Site, sizes
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Part
-from hyperloader.modeling.sites import Site, sizes
 from hyperloader.modeling.sources.generator import Generator
 from hyperloader.modeling.sources.shapes import as_weights, shapes
 from hyperloader.modeling.sources.source import Source

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from hyperloader.backbones.sites import Site, sizes
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.layers import PrefixWeights
 from hyperloader.modeling.methods import Part
-from hyperloader.modeling.sites import Site, sizes
+from hyperloader.modeling.modules.layers import PrefixWeights
 from hyperloader.modeling.sources.source import Source
 
 

@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
+from hyperloader.backbones.sites import Site, sizes
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.layers import AdapterWeights, LoraWeights, ModuleWeights
 from hyperloader.modeling.methods import LORA_PLACES, Group
-from hyperloader.modeling.sites import Site, sizes
+from hyperloader.modeling.modules.layers import AdapterWeights, LoraWeights, ModuleWeights
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hyperloader.backbones.t5.light_config import LightConfig
 from hyperloader.errors import HyperloaderError
 from hyperloader.modeling.activations import OWN
-from hyperloader.modeling.light_config import LightConfig
 
 
 class Encoded(NamedTuple):
@@ -227,7 +227,7 @@ class Decoder(Stack):
 
 
 class LightT5(nn.Module):
-    """A T5 for tagging, tied or not: :mod:`hyperloader.modeling.light` fills it with weights."""
+    """A T5 for tagging, tied or not; :mod:`~hyperloader.backbones.t5.light` fills it with weights."""
 
     def __init__(self, config: LightConfig) -> None:
         super().__init__()

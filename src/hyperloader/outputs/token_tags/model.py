@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hyperloader.backbones.packaged import encoder_path
+from hyperloader.backbones.sites import BERT
 from hyperloader.errors import ConfigError, unknown
 from hyperloader.modeling import active
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.packaged import encoder_path
-from hyperloader.modeling.sites import BERT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -15,15 +15,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hyperloader.codec.collate import Batch, EncodedWindow, collate
-from hyperloader.codec.grammar import Grammar
-from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.batch import Batch, EncodedWindow, collate
 from hyperloader.codec.windows import stitch_words
-from hyperloader.decoding.alternatives import Alternatives
-from hyperloader.decoding.memory import DraftMemory, Word
-from hyperloader.decoding.paths import TagPaths
-from hyperloader.decoding.search import Judge, search
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.decoding.alternatives import Alternatives
+from hyperloader.outputs.sentt.decoding.memory import DraftMemory, Word
+from hyperloader.outputs.sentt.decoding.paths import TagPaths
+from hyperloader.outputs.sentt.decoding.search import Judge, search
+from hyperloader.outputs.sentt.grammar import Grammar
+from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tags import sbio_to_spans
 from hyperloader.types import Alternative, Span
 

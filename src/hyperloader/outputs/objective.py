@@ -7,19 +7,19 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from hyperloader.codec.batch import IGNORED
 from hyperloader.codec.codec import Codec
-from hyperloader.codec.collate import IGNORED
-from hyperloader.codec.decisions import find_decisions
-from hyperloader.codec.grammar import Grammar
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.codec.token_tags import TokenCodec, collate_tokens
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.bert import TokenTagger
-from hyperloader.modeling.model import TaggingModel
-from hyperloader.training.losses import decision_loss, token_loss
-from hyperloader.training.packing import pack
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.decisions import find_decisions
+from hyperloader.outputs.sentt.grammar import Grammar
+from hyperloader.outputs.sentt.losses import decision_loss, token_loss
+from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.outputs.sentt.rows import pack
+from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
+from hyperloader.outputs.token_tags.model import TokenTagger
 
 
 class WindowLoss(nn.Module, ABC):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hyperloader.decoding.packing import Packing
+from hyperloader.outputs.sentt.decoding.packing import Packing
 
 
 class DecoderStack:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hyperloader.codec.collate import EncodedWindow
-from hyperloader.codec.grammar import Grammar
-from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.batch import EncodedWindow
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.grammar import Grammar
 from hyperloader.tags import OUTSIDE
 
 

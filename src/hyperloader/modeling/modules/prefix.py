@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hyperloader.modeling.layers import PrefixWeights, gate, rows_of
+from hyperloader.modeling.modules.layers import PrefixWeights, gate, rows_of
 
 
 class PrefixCache:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from hyperloader.codec.batch import IGNORED
 from hyperloader.codec.codec import Codec, CodecConfig
-from hyperloader.codec.collate import IGNORED
 from hyperloader.codec.pieces import SubTokens
 from hyperloader.codec.windows import EncodedWindow, Window
 from hyperloader.errors import ConfigError

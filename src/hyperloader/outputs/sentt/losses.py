@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hyperloader.codec.decisions import Decisions
-from hyperloader.codec.grammar import Grammar
+from hyperloader.outputs.sentt.decisions import Decisions
+from hyperloader.outputs.sentt.grammar import Grammar
 
 
 def token_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -6,15 +6,21 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from hyperloader.codec.collate import Batch
-from hyperloader.decoding.draft import Layout, choose, first_mismatch, lay_out, redraft
-from hyperloader.decoding.packing import Packing
-from hyperloader.decoding.paths import TagPaths
-from hyperloader.decoding.stack import DecoderStack
+from hyperloader.codec.batch import Batch
 from hyperloader.errors import HyperloaderError
 from hyperloader.modeling import active
 from hyperloader.modeling.active import SiteWeights
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.decoding.draft import (
+    Layout,
+    choose,
+    first_mismatch,
+    lay_out,
+    redraft,
+)
+from hyperloader.outputs.sentt.decoding.packing import Packing
+from hyperloader.outputs.sentt.decoding.paths import TagPaths
+from hyperloader.outputs.sentt.decoding.stack import DecoderStack
+from hyperloader.outputs.sentt.model import TaggingModel
 
 # Tokens that a row may feed in one pass, and a batch always. A row whose draft is wrong early on
 # wastes the rest of the pass, which is cheap while reading the weights dominates and else is not.

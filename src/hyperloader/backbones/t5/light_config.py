@@ -1,4 +1,4 @@
-"""The configuration of a T5 that needs no transformers (:mod:`hyperloader.modeling.light_t5`)."""
+"""The configuration of a T5 that needs no transformers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

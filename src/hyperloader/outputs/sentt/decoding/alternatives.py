@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from hyperloader.decoding.paths import TagPaths
-from hyperloader.decoding.search import Decided
+from hyperloader.outputs.sentt.decoding.paths import TagPaths
+from hyperloader.outputs.sentt.decoding.search import Decided
 from hyperloader.types import Alternative
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from hyperloader.backbones.sites import T5
+from hyperloader.backbones.t5.light_model import LightT5
 from hyperloader.modeling import active
 from hyperloader.modeling.attached import AttachedModel, Tasks
-from hyperloader.modeling.light_t5 import LightT5
-from hyperloader.modeling.sites import T5
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class TaggingModel(AttachedModel):
     """Writes the tags of a text, for every method of the T5 family.
 
-    On a :class:`~hyperloader.modeling.light_t5.LightT5` it can be decoded with and saved, no more.
+    On a :class:`~hyperloader.backbones.t5.light_model.LightT5` it can be decoded with and saved, no
+    more.
     """
 
     family = T5

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from hyperloader.codec.token_tags import TokenCodec, collate_tokens
 from hyperloader.codec.windows import EncodedWindow
-from hyperloader.decoding.engine import DecodedWindow
 from hyperloader.errors import HyperloaderError
-from hyperloader.modeling.bert import TokenTagger
+from hyperloader.outputs.sentt.decoding.decoder import DecodedWindow
+from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
+from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.tags import parse_tags
 from hyperloader.types import Alternative, Span
 

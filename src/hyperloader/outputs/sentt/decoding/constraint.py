@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from hyperloader.codec.collate import EncodedWindow
-from hyperloader.codec.sentt import SentTCodec
+from hyperloader.codec.batch import EncodedWindow
+from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.tags import INSIDE, OUTSIDE
 
 

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hyperloader.backbones.t5.light_config import read_config
+from hyperloader.backbones.t5.light_model import LightT5
 from hyperloader.builtin import backbone_path
-from hyperloader.modeling.light_config import read_config
-from hyperloader.modeling.light_t5 import LightT5
 
 _SHARED, _HEAD = "shared.weight", "lm_head.weight"
 _INPUTS = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from hyperloader.codec.codec import Codec
-from hyperloader.codec.sentt import SentTCodec
-from hyperloader.codec.token_tags import TokenCodec
-from hyperloader.decoding.engine import Decoder, WindowDecoder
-from hyperloader.decoding.token_decoder import TokenDecoder
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.bert import TokenTagger
-from hyperloader.modeling.model import TaggingModel
+from hyperloader.outputs.sentt.codec import SentTCodec
+from hyperloader.outputs.sentt.decoding.decoder import Decoder, WindowDecoder
+from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.decoder import TokenDecoder
+from hyperloader.outputs.token_tags.model import TokenTagger
 
 
 def build_decoder(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from hyperloader.codec.grammar import Grammar
+from hyperloader.outputs.sentt.grammar import Grammar
 from hyperloader.tags import INSIDE, OUTSIDE
 
 

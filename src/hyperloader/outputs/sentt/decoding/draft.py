@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hyperloader.decoding.paths import TagPaths
+from hyperloader.outputs.sentt.decoding.paths import TagPaths
 
 # Scores this close (in logits) are a tie, and the first option wins it. Float32 rounding differs
 # with the number of tokens scored at once; without a margin it would decide between equals.
