@@ -87,7 +87,7 @@ def compare(exact: Checkpoint, half: Checkpoint, windows: Sequence[EncodedWindow
 def answers(checkpoint: Checkpoint, windows: Sequence[EncodedWindow]) -> list[list[tuple]]:
     decoder = Decoder(checkpoint.model, checkpoint.codec)
     return [
-        [(span.start, span.end, span.label) for span in found.spans]
+        [(span.word_start, span.word_end, span.label) for span in found.spans]
         for found in decoder.decode(windows)
     ]
 

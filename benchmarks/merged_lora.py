@@ -72,7 +72,9 @@ def main() -> None:
         began, found = perf_counter(), []
         for i in range(0, len(some), size):
             found += decoder.decode(some[i : i + size], batch_size=size)
-        return perf_counter() - began, [[(s.start, s.end, s.label) for s in f.spans] for f in found]
+        return perf_counter() - began, [
+            [(s.word_start, s.word_end, s.label) for s in f.spans] for f in found
+        ]
 
     rows = []
     for size in SENTENCES:

@@ -37,7 +37,10 @@ def main() -> None:
             (folder / name).mkdir()
             for split, file in (("train", "train"), ("validation", "valid"), ("test", "test")):
                 rows = [
-                    {"words": e.words, "spans": [(s.start, s.end, s.label) for s in e.spans]}
+                    {
+                        "words": e.words,
+                        "spans": [(s.word_start, s.word_end, s.label) for s in e.spans],
+                    }
                     for e in corpus.splits[split]
                 ]
                 text = "".join(json.dumps(row) + "\n" for row in rows)

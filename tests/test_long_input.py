@@ -48,11 +48,11 @@ def test_every_word_has_the_answer_of_one_window(
     assert answers == sorted(answers)
     for word, number in enumerate(answers):
         assert windows[number].start <= word < windows[number].end
-        inside = any(span.start <= word < span.end for span in spans)
+        inside = any(span.word_start <= word < span.word_end for span in spans)
         theirs = found[number]
         at = word - windows[number].start
         if not inside:  # no window's span was lost on the way
-            assert not any(span.start <= at < span.end for span in theirs)
+            assert not any(span.word_start <= at < span.word_end for span in theirs)
         if any(window.start <= word < window.end for window in windows[:number]):
             assert inside, "the left window decides unless a span crosses its edge"
 
@@ -92,7 +92,7 @@ def test_spans_at_an_edge(
 ) -> None:
     parts = [[Span(*s) for s in left], [Span(*s) for s in right]]
     spans, answers = stitch_words([LEFT, RIGHT], parts)
-    assert [(s.start, s.end, s.label, s.score) for s in spans] == stitched
+    assert [(s.word_start, s.word_end, s.label, s.score) for s in spans] == stitched
     assert answers == [0] * first + [1] * (16 - first)
 
 

@@ -37,19 +37,19 @@ def tagged(draw: st.DrawFn) -> tuple[tuple[Span, ...], int]:
 def letters_of(spans: tuple[Span, ...], length: int, single: str, last: str) -> list[str]:
     tags = spans_to_bio(spans, length)
     for span in spans:
-        if span.end - span.start == 1:
-            tags[span.start] = f"{single}-{span.label}"
+        if span.word_end - span.word_start == 1:
+            tags[span.word_start] = f"{single}-{span.label}"
         else:
-            tags[span.end - 1] = f"{last}-{span.label}"
+            tags[span.word_end - 1] = f"{last}-{span.label}"
     return tags
 
 
 def iob1_of(spans: tuple[Span, ...], length: int) -> list[str]:
     tags = spans_to_bio(spans, length)
-    follows = {(span.end, span.label) for span in spans}
+    follows = {(span.word_end, span.label) for span in spans}
     for span in spans:
-        if (span.start, span.label) not in follows:
-            tags[span.start] = f"I-{span.label}"
+        if (span.word_start, span.label) not in follows:
+            tags[span.word_start] = f"I-{span.label}"
     return tags
 
 

@@ -241,9 +241,11 @@ def _tagged(
         score = 1.0 if span.score is None else span.score
         if score < min_score:
             continue
-        start, end = offsets[span.start][0], offsets[span.end - 1][1]
+        start, end = offsets[span.word_start][0], offsets[span.word_end - 1][1]
         spans.append(
-            TaggedSpan(start, end, text[start:end], span.label, score, span.start, span.end)
+            TaggedSpan(
+                start, end, text[start:end], span.label, score, span.word_start, span.word_end
+            )
         )
     others = None if found.alternatives is None else tuple(found.alternatives)
     return TaggedText(text, words, tuple(offsets), tuple(spans), task, others)

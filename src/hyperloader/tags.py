@@ -89,8 +89,8 @@ def spans_to_bio(spans: Sequence[Span], length: int) -> list[str]:
     """BIO tags (``B-x``, ``I-x``, ``O``) of ``length`` words."""
     tags = [OUTSIDE] * length
     for span in spans:
-        tags[span.start] = f"B-{span.label}"
-        for i in range(span.start + 1, span.end):
+        tags[span.word_start] = f"B-{span.label}"
+        for i in range(span.word_start + 1, span.word_end):
             tags[i] = f"I-{span.label}"
     return tags
 
@@ -104,8 +104,8 @@ def spans_to_sbio(spans: Sequence[Span], length: int) -> list[str]:
     for span in spans:
         if span.label in (OUTSIDE, INSIDE, ""):
             raise ValueError(f"a label may not be named {span.label!r}: simplified BIO needs it")
-        tags[span.start] = span.label
-        for i in range(span.start + 1, span.end):
+        tags[span.word_start] = span.label
+        for i in range(span.word_start + 1, span.word_end):
             tags[i] = INSIDE
     return tags
 
@@ -118,9 +118,9 @@ def sbio_to_spans(tags: Sequence[str]) -> tuple[Span, ...]:
     spans: list[Span] = []
     for i, tag in enumerate(tags):
         if tag == INSIDE:
-            if not spans or spans[-1].end != i:
+            if not spans or spans[-1].word_end != i:
                 raise TagError(f"tag {i} is I but no span is open before it", i)
-            spans[-1] = Span(spans[-1].start, i + 1, spans[-1].label)
+            spans[-1] = Span(spans[-1].word_start, i + 1, spans[-1].label)
         elif not tag:
             raise TagError(f"tag {i} is empty", i)
         elif tag != OUTSIDE:

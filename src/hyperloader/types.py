@@ -8,16 +8,18 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A labelled run of words: ``start`` and ``end`` are word indices, end exclusive."""
+    """A labelled run of words: ``word_start`` and ``word_end`` are word indices, end exclusive."""
 
-    start: int
-    end: int
+    word_start: int
+    word_end: int
     label: str
     score: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < self.end:
-            raise ValueError(f"a span needs 0 <= start < end, not {self.start}:{self.end}")
+        if not 0 <= self.word_start < self.word_end:
+            raise ValueError(
+                f"a span needs 0 <= word_start < word_end, not {self.word_start}:{self.word_end}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Alternative(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TaggedSpan:
-    """A predicted span: ``text[start:end]`` is its surface, ``words`` its word indices."""
+    """A predicted span: ``text[start:end]`` is its surface, in characters of the text as given;
+    ``word_start`` and ``word_end`` are its words, end exclusive."""
 
     start: int
     end: int
@@ -83,7 +86,7 @@ class TaggedText:
 def check_spans(spans: Sequence[Span], length: int) -> None:
     """Raise ValueError unless ``spans`` are sorted, disjoint and inside ``length`` words."""
     for before, after in pairwise(spans):
-        if after.start < before.end:
+        if after.word_start < before.word_end:
             raise ValueError(f"spans overlap or are not sorted: {before}, {after}")
-    if spans and spans[-1].end > length:
+    if spans and spans[-1].word_end > length:
         raise ValueError(f"span {spans[-1]} ends after the last of {length} words")

@@ -31,8 +31,8 @@ def test_a_sentence_is_stretched_to_exactly_so_many_words(words: int) -> None:
     assert len(long.words) == words
     every = [word for e in SENTENCES for word in e.words]
     assert long.words == tuple((every * (words // len(every) + 1))[:words])
-    gold = {e.words[s.start : s.end] for e in SENTENCES for s in e.spans}
-    assert all(long.words[s.start : s.end] in gold for s in long.spans)
+    gold = {e.words[s.word_start : s.word_end] for e in SENTENCES for s in e.spans}
+    assert all(long.words[s.word_start : s.word_end] in gold for s in long.spans)
     if words >= len(SENTENCES[0].words):
         assert len(long.spans) >= len(SENTENCES[0].spans)
 

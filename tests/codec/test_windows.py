@@ -55,7 +55,7 @@ def test_stitched_spans_are_sorted_and_disjoint_whatever_the_windows_say(
     assert {s.label for s in stitched} <= {s.label for spans in found for s in spans}
     if all(before.end == after.start for before, after in pairwise(windows)):
         assert stitched == [
-            Span(s.start + w.start, s.end + w.start, s.label)
+            Span(s.word_start + w.start, s.word_end + w.start, s.label)
             for w, spans in zip(windows, found, strict=True)
             for s in spans
         ]
@@ -76,8 +76,8 @@ def test_clips_of_one_segmentation_stitch_to_it(
     spans = data.draw(segmentations(length, longest))
     windows = cut([1] * length, max_words=max_words, max_cost=length + 1, overlap=overlap)
     stitched = stitch(windows, [clip(spans, w) for w in windows])
-    assert [(s.start, s.end, s.label) for s in stitched] == [
-        (s.start, s.end, s.label) for s in spans
+    assert [(s.word_start, s.word_end, s.label) for s in stitched] == [
+        (s.word_start, s.word_end, s.label) for s in spans
     ]
 
 
@@ -118,7 +118,7 @@ def test_stitching_rules(
     left: list[tuple], right: list[tuple], stitched: list[tuple[int, int, str]]
 ) -> None:
     found = stitch([LEFT, RIGHT], [[Span(*s) for s in left], [Span(*s) for s in right]])
-    assert [(s.start, s.end, s.label) for s in found] == stitched
+    assert [(s.word_start, s.word_end, s.label) for s in found] == stitched
 
 
 def test_scores_stay_with_their_spans() -> None:

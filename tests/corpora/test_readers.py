@@ -49,7 +49,9 @@ def test_documented_example_of_each_format_is_read(tmp_path: Path, name: str) ->
     expected = name if suffix != ".json" else "jsonl"
     assert detect_format(FORMATS[name].example, tmp_path / f"x{suffix}") == expected
     assert [word.lower() for word in examples[0].words] == ["play", "abba"]
-    assert [(s.start, s.end, s.label.lower()) for s in examples[0].spans] == [(1, 2, "artist")]
+    assert [(s.word_start, s.word_end, s.label.lower()) for s in examples[0].spans] == [
+        (1, 2, "artist")
+    ]
     assert FORMATS[name].example.count("\n") == 1
 
 

@@ -31,13 +31,13 @@ def corpora(request: pytest.FixtureRequest) -> dict[str, Corpus]:
 
 
 def surfaces(example: Example) -> list[str]:
-    return [" ".join(example.words[span.start : span.end]) for span in example.spans]
+    return [" ".join(example.words[span.word_start : span.word_end]) for span in example.spans]
 
 
 def skeleton(example: Example) -> str:
     words = list(example.words)
     for span in reversed(example.spans):
-        words[span.start : span.end] = [f"{{{span.label}}}"]
+        words[span.word_start : span.word_end] = [f"{{{span.label}}}"]
     return " ".join(words)
 
 
@@ -99,7 +99,7 @@ def test_words_and_spans(corpora: dict[str, Corpus]) -> None:
             assert example.task == task
             assert 3 <= len(example.words) <= 18
             assert all(re.fullmatch("[a-z]+", word) for word in example.words)
-            assert all(span.end <= len(example.words) for span in example.spans)
+            assert all(span.word_end <= len(example.words) for span in example.spans)
 
 
 def test_no_sentence_occurs_twice(corpora: dict[str, Corpus]) -> None:
@@ -171,7 +171,7 @@ def test_within_a_task_too_a_word_does_not_decide_its_label(corpora: dict[str, C
         labels: dict[str, set[str]] = defaultdict(set)
         for e in corpus.splits["train"]:
             for span in e.spans:
-                for word in e.words[span.start : span.end]:
+                for word in e.words[span.word_start : span.word_end]:
                     labels[word].add(span.label)
         assert sum(len(found) > 1 for found in labels.values()) >= 10
 

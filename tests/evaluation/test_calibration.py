@@ -171,9 +171,9 @@ def test_a_heads_scores_and_alternatives_are_a_softmax_at_its_temperature() -> N
     assert plain.spans == hot.spans
     assert hot.spans
     for span in hot.spans:
-        expected = truth.max(-1).values[span.start : span.end].prod().item()
-        if span.end < len(words):
-            expected *= 1 - truth[span.end, codec.tags.index(f"I-{span.label}")].item()
+        expected = truth.max(-1).values[span.word_start : span.word_end].prod().item()
+        if span.word_end < len(words):
+            expected *= 1 - truth[span.word_end, codec.tags.index(f"I-{span.label}")].item()
         assert span.score == pytest.approx(expected, rel=1e-5)
     assert hot.alternatives is not None
     for row, choices in zip(truth, hot.alternatives, strict=True):

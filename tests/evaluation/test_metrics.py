@@ -45,7 +45,9 @@ def score(pairs: list[tuple[list[Span], list[Span]]]):
 
 
 def triples(spans: list[list[Span]]) -> set:
-    return {(i, s.start, s.end, s.label) for i, sentence in enumerate(spans) for s in sentence}
+    return {
+        (i, s.word_start, s.word_end, s.label) for i, sentence in enumerate(spans) for s in sentence
+    }
 
 
 @given(pairs)
@@ -214,7 +216,7 @@ def test_per_label_agrees_with_seqeval_on_real_sentences(
         for s in spans:
             label = flat[-1] if len(flat) % 5 == 0 else s.label
             if len(flat) % 7:
-                predicted[-1].append(Span(s.start, s.end, label))
+                predicted[-1].append(Span(s.word_start, s.word_end, label))
             flat.append(s.label)
     scores = score_task(task, gold, predicted, lengths)
     assert (scores.sentences, scores.default.support) == (sentences, support)

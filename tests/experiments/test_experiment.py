@@ -86,7 +86,9 @@ def test_scores_are_seqevals_on_the_kept_predictions(made: tuple[Path, Outcome])
         predicted = spans(folder / "out" / "runs" / name / "predictions.json.gz")
         for task, score in records(folder / "out")[name]["outcome"]["scores"].items():
             examples = corpora()[task].splits["test"]
-            assert [[[s.start, s.end, s.label] for s in e.spans] for e in examples] == gold[task]
+            assert [
+                [[s.word_start, s.word_end, s.label] for s in e.spans] for e in examples
+            ] == gold[task]
             tags = [
                 [_bio(sentence, len(e.words)) for sentence, e in zip(side, examples, strict=True)]
                 for side in (gold[task], predicted[task])

@@ -56,7 +56,9 @@ def test_it_needs_no_test_sentences_and_scores_those_that_choose(
     for name, corpus in corpora().items():
         chosen = subsample(corpus, 0.5, 1).splits["validation"]
         assert len(chosen) == 4
-        assert gold[name] == [[[s.start, s.end, s.label] for s in e.spans] for e in chosen]
+        assert gold[name] == [
+            [[s.word_start, s.word_end, s.label] for s in e.spans] for e in chosen
+        ]
     for record in records(folder / "out").values():
         outcome = record["outcome"]
         f1 = {point["step"]: point["f1"] for point in outcome["validation"]}

@@ -169,8 +169,8 @@ def test_decoding_a_batch_is_decoding_its_sentences() -> None:
     assert any(decoded.spans for decoded in together)
     for window, decoded in zip(windows, together, strict=True):
         (alone,) = decoder.decode([window])
-        assert [(s.start, s.end, s.label) for s in alone.spans] == [
-            (s.start, s.end, s.label) for s in decoded.spans
+        assert [(s.word_start, s.word_end, s.label) for s in alone.spans] == [
+            (s.word_start, s.word_end, s.label) for s in decoded.spans
         ]
 
 

@@ -72,7 +72,10 @@ def test_answers_stay_valid_with_random_weights() -> None:
     quantise(model)
     windows = encode_words(codec, ("play", "the", "song", "little", "robin"), "music")
     (found,) = Decoder(model, codec).decode(windows)
-    assert all(0 <= s.start < s.end <= 5 and s.label in codec.labels["music"] for s in found.spans)
+    assert all(
+        0 <= s.word_start < s.word_end <= 5 and s.label in codec.labels["music"]
+        for s in found.spans
+    )
 
 
 def test_the_builtin_tagger_finds_nearly_the_same(shared: Path) -> None:
@@ -85,8 +88,8 @@ def test_the_builtin_tagger_finds_nearly_the_same(shared: Path) -> None:
 
     def right() -> tuple[list[list[object]], int]:
         found = Decoder(subject.model, codec).decode_batch(batch)
-        spans = [[(s.start, s.end, s.label) for s in f.spans] for f in found]
-        truth = [[(s.start, s.end, s.label) for s in e.spans] for e in examples]
+        spans = [[(s.word_start, s.word_end, s.label) for s in f.spans] for f in found]
+        truth = [[(s.word_start, s.word_end, s.label) for s in e.spans] for e in examples]
         return spans, sum(len(set(a) & set(b)) for a, b in zip(spans, truth, strict=True))
 
     exact, hits = right()

@@ -54,7 +54,10 @@ def test_the_random_models_use_labels_of_several_pieces_and_shared_prefixes() ->
         for found, window in zip(
             Decoder(sharpened(CODEC, seed), CODEC).decode(windows), windows, strict=True
         ):
-            used |= {(window.task, span.label, span.end - span.start > 1) for span in found.spans}
+            used |= {
+                (window.task, span.label, span.word_end - span.word_start > 1)
+                for span in found.spans
+            }
     labels = {label for _, label, _ in used}
     assert {"TRACK", "TRACK_TITLE"} & labels
     assert {"I_stop", "O_fare", "ITEM"} & labels

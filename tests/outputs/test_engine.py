@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hyperloader.outputs.sentt.decoding import search as search_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -14,6 +13,7 @@ from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
 from hyperloader.codec.batch import EncodedWindow, collate, encode_words
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import HyperloaderError
+from hyperloader.outputs.sentt.decoding import search as search_module
 from hyperloader.outputs.sentt.decoding.decoder import Decoder, _batches, tag_words
 from hyperloader.outputs.sentt.decoding.draft import Layout
 from hyperloader.outputs.sentt.decoding.search import search
@@ -162,7 +162,7 @@ def test_a_sentence_longer_than_any_window_is_tagged_to_its_end() -> None:
     decoder = Decoder(MODELS[0], codec)
     (spans,) = tag_words(decoder, [windows])
     check_spans(spans, len(WORDS))
-    assert spans[-1].end > windows[0].window.end
+    assert spans[-1].word_end > windows[0].window.end
     for found, window in zip(decoder.decode(windows), windows, strict=True):
         assert_same(found.spans, oracle(MODELS[0], codec, window))
     whole = encode_words(CODEC, WORDS * 8, "music")  # more words than there are sentinels

@@ -197,9 +197,9 @@ def test_a_spans_score_is_the_product_of_its_tags_and_of_its_end() -> None:
     assert tuple(decoded.spans) == parse_tags(tags, scheme="bio")
     assert len(decoded.spans) > 1
     for span in decoded.spans:
-        expected = probability.max(-1).values[span.start : span.end].prod().item()
-        if span.end < len(words):
-            expected *= 1 - probability[span.end, codec.tags.index(f"I-{span.label}")].item()
+        expected = probability.max(-1).values[span.word_start : span.word_end].prod().item()
+        if span.word_end < len(words):
+            expected *= 1 - probability[span.word_end, codec.tags.index(f"I-{span.label}")].item()
         assert span.score == pytest.approx(expected, rel=1e-5)
 
 

@@ -99,9 +99,9 @@ def assert_same(spans: Sequence[Span], answer: Answer) -> None:
     expected = sbio_to_spans(answer.tags)
     assert tuple(spans) == expected
     for span in spans:
-        product = torch.tensor(answer.scores[span.start : span.end]).prod().item()
-        if span.end < len(answer.tags):
-            product *= 1 - answer.goes_on[span.end]
+        product = torch.tensor(answer.scores[span.word_start : span.word_end]).prod().item()
+        if span.word_end < len(answer.tags):
+            product *= 1 - answer.goes_on[span.word_end]
         assert span.score == pytest.approx(product, rel=1e-3)
         assert 0 < span.score <= 1
 

@@ -165,7 +165,7 @@ def _measure_subject(
         subject.wanted.precision if subject.wanted else "float32",
         course.model.parameter_counts()["total"],
         words / len(shown),
-        1 - sum(span.end - span.start for span in spans) / words,
+        1 - sum(span.word_end - span.word_start for span in spans) / words,
         measurements,
     )
     if len(subject.tasks) > 1:

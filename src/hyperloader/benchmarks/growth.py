@@ -185,7 +185,7 @@ def made_up_labels(count: int) -> tuple[str, ...]:
 
 def relabelled(example: Example, label: Callable[[], str]) -> Example:
     """``example`` with labels from ``label``, which is asked once a span."""
-    spans = tuple(Span(s.start, s.end, label()) for s in example.spans)
+    spans = tuple(Span(s.word_start, s.word_end, label()) for s in example.spans)
     return Example(example.words, spans, example.task)
 
 
@@ -201,10 +201,10 @@ def stretched(sentences: Sequence[Example], words: int) -> Example:
         total += len(chosen[-1].words)
     starts = accumulate((len(e.words) for e in chosen), initial=0)
     spans = [
-        Span(s.start + start, s.end + start, s.label)
+        Span(s.word_start + start, s.word_end + start, s.label)
         for e, start in zip(chosen, starts, strict=False)
         for s in e.spans
-        if s.end + start <= words
+        if s.word_end + start <= words
     ]
     every = [word for e in chosen for word in e.words]
     return Example(tuple(every[:words]), tuple(spans), chosen[0].task)

@@ -69,10 +69,10 @@ def run(
     """
     from transformers.utils.logging import disable_progress_bar
 
-    from hyperloader.experiments.run import results as folders
     from hyperloader.experiments.plan.data import experiment_corpora
     from hyperloader.experiments.plan.grid import plan
     from hyperloader.experiments.plan.spec import load_experiment
+    from hyperloader.experiments.run import results as folders
     from hyperloader.experiments.run.runs import run_all
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

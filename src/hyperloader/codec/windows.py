@@ -67,12 +67,12 @@ def clip(spans: Sequence[Span], window: Window) -> list[Span]:
     """The spans inside ``window``, counted from its start; cut ones keep their visible part."""
     return [
         Span(
-            max(s.start, window.start) - window.start,
-            min(s.end, window.end) - window.start,
+            max(s.word_start, window.start) - window.start,
+            min(s.word_end, window.end) - window.start,
             s.label,
         )
         for s in spans
-        if s.start < window.end and s.end > window.start
+        if s.word_start < window.end and s.word_end > window.start
     ]
 
 
@@ -106,21 +106,29 @@ def stitch_words(windows: Sequence[Window], spans: Sequence[Sequence[Span]]) -> 
     for number, (window, found) in enumerate(zip(windows, spans, strict=True)):
         first = edge  # the first word that this window answers for
         for span in found:
-            span = Span(span.start + window.start, span.end + window.start, span.label, span.score)
-            if span.end <= edge:
+            span = Span(
+                span.word_start + window.start, span.word_end + window.start, span.label, span.score
+            )
+            if span.word_end <= edge:
                 continue
-            if span.start < edge:
-                left = stitched[-1] if stitched and stitched[-1].end == edge else None
-                if left is not None and left.label == span.label and left.start < span.start:
+            if span.word_start < edge:
+                left = stitched[-1] if stitched and stitched[-1].word_end == edge else None
+                if (
+                    left is not None
+                    and left.label == span.label
+                    and left.word_start < span.word_start
+                ):
                     score = _smaller(left.score, span.score)
-                    stitched[-1] = Span(left.start, span.end, span.label, score)
+                    stitched[-1] = Span(left.word_start, span.word_end, span.label, score)
                     continue
                 if left is not None:
                     stitched.pop()
-                    if left.start < span.start:
-                        stitched.append(Span(left.start, span.start, left.label, left.score))
-                first = max(span.start, stitched[-1].end if stitched else 0)
-                span = Span(first, span.end, span.label, span.score)
+                    if left.word_start < span.word_start:
+                        stitched.append(
+                            Span(left.word_start, span.word_start, left.label, left.score)
+                        )
+                first = max(span.word_start, stitched[-1].word_end if stitched else 0)
+                span = Span(first, span.word_end, span.label, span.score)
             stitched.append(span)
         answers[first:] = [number] * (window.end - first)
         edge = window.end

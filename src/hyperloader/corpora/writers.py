@@ -53,7 +53,7 @@ def _columns(tag_first: bool) -> Callable[[Sequence[Example]], Files]:
 
 
 def _own(example: Example) -> dict[str, Any]:
-    spans = [{"start": s.start, "end": s.end, "label": s.label} for s in example.spans]
+    spans = [{"start": s.word_start, "end": s.word_end, "label": s.label} for s in example.spans]
     return {
         "words": example.words,
         "spans": spans,
@@ -66,10 +66,10 @@ def _prodigy(example: Example) -> dict[str, Any]:
     text, places = _surface(example)
     spans = [
         {
-            "start": places[s.start][0],
-            "end": places[s.end - 1][1],
-            "token_start": s.start,
-            "token_end": s.end - 1,  # inclusive in Prodigy
+            "start": places[s.word_start][0],
+            "end": places[s.word_end - 1][1],
+            "token_start": s.word_start,
+            "token_end": s.word_end - 1,  # inclusive in Prodigy
             "label": s.label,
         }
         for s in example.spans

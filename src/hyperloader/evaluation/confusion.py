@@ -131,7 +131,7 @@ def match_spans(gold: Sequence[Span], predicted: Sequence[Span]) -> tuple[Match,
     matches = []
     used = set()
     for span in gold:
-        touching = [(_overlap(span, p), p.label == span.label, -p.start, p) for p in predicted]
+        touching = [(_overlap(span, p), p.label == span.label, -p.word_start, p) for p in predicted]
         best = max((t for t in touching if t[0]), default=(0, False, 0, None))[-1]
         used.add(best)
         matches.append(Match(span, best, _outcome(span, best)))
@@ -157,17 +157,17 @@ def count_confusion(labels: Sequence[str], matches: Iterable[Match]) -> Confusio
 
 
 def _overlap(a: Span, b: Span) -> int:
-    return max(0, min(a.end, b.end) - max(a.start, b.start))
+    return max(0, min(a.word_end, b.word_end) - max(a.word_start, b.word_start))
 
 
 def _outcome(gold: Span, predicted: Span | None) -> Outcome:
     if predicted is None:
         return Outcome.MISSED
     label = predicted.label == gold.label
-    if (predicted.start, predicted.end) == (gold.start, gold.end):
+    if (predicted.word_start, predicted.word_end) == (gold.word_start, gold.word_end):
         return Outcome.CORRECT if label else Outcome.WRONG_LABEL
     return Outcome.WRONG_BOUNDARY if label else Outcome.WRONG_BOTH
 
 
 def _start(match: Match) -> int:
-    return min(s.start for s in (match.gold, match.predicted) if s is not None)
+    return min(s.word_start for s in (match.gold, match.predicted) if s is not None)

@@ -72,13 +72,13 @@ def _marked(words: Sequence[str], spans: Mapping[Span, Outcome]) -> str:
     pieces: list[str] = []
     at = 0
     for span, outcome in sorted(spans.items()):
-        pieces += map(escape, words[at : span.start])
+        pieces += map(escape, words[at : span.word_start])
         symbol = "" if outcome is Outcome.CORRECT else f"{SYMBOLS[outcome]}&nbsp;"
         pieces.append(
             f'<mark class="{outcome.value.replace(" ", "-")}">{_surface(words, span)}'
             f"<small>{symbol}{escape(span.label)}</small></mark>"
         )
-        at = span.end
+        at = span.word_end
     return " ".join([*pieces, *map(escape, words[at:])])
 
 
@@ -93,4 +93,4 @@ def _reason(words: Sequence[str], match: Match) -> str:
 
 
 def _surface(words: Sequence[str], span: Span) -> str:
-    return escape(" ".join(words[span.start : span.end]))
+    return escape(" ".join(words[span.word_start : span.word_end]))

@@ -163,7 +163,7 @@ def _tags(
     # both modes read an empty one as "_": two different labels could count as the same.
     number = {label: str(i) for i, label in enumerate(labels)}
     return [
-        spans_to_bio([Span(s.start, s.end, number[s.label]) for s in spans], length)
+        spans_to_bio([Span(s.word_start, s.word_end, number[s.label]) for s in spans], length)
         for spans, length in zip(sentences, lengths, strict=True)
     ]
 

@@ -2,8 +2,8 @@
 
 ``spans`` is T5's span corruption. ``words`` has the layout in which the tagger reads and writes
 (:mod:`hyperloader.outputs.sentt.codec`): a sentinel around every word of the source; the target
-gives, after each sentinel, the next word where it is hidden (or another in its place) and ``O`` where it
-is not. ``restore`` asks for the other words too, ``copy`` hides nothing and asks for all.
+gives, after each sentinel, the next word where it is hidden (or another in its place) and ``O``
+where it is not. ``restore`` asks for the other words too, ``copy`` hides nothing and asks for all.
 """
 
 from collections.abc import Sequence

@@ -68,9 +68,9 @@ def _target(codec: SentTCodec, example: Example) -> list[int]:
     words = min(len(example.words), codec.max_words)
     known = set(codec.labels[example.task])
     spans = [
-        Span(s.start, min(s.end, words), s.label)
+        Span(s.word_start, min(s.word_end, words), s.label)
         for s in example.spans
-        if s.start < words and s.label in known
+        if s.word_start < words and s.label in known
     ]
     return _cut(codec.encode_target(spans, words, example.task))
 

@@ -227,7 +227,7 @@ class Decoder(Stack):
 
 
 class LightT5(nn.Module):
-    """A T5 for tagging, tied or not; :mod:`~hyperloader.backbones.t5.light` fills it with weights."""
+    """A T5 for tagging, tied or not; :mod:`hyperloader.backbones.t5.light` fills it."""
 
     def __init__(self, config: LightConfig) -> None:
         super().__init__()

@@ -182,7 +182,7 @@ def _examples(errors: Errors, top: int, sentences: Sequence[Example]) -> list[st
 
 def _sentence(words: Sequence[str], match: Match) -> str:
     sides = [
-        f"{name} **{_plain(' '.join(words[span.start : span.end]))}** ({_plain(span.label)})"
+        f"{name} **{_plain(' '.join(words[span.word_start : span.word_end]))}** ({_plain(span.label)})"
         for name, span in (("gold", match.gold), ("predicted", match.predicted))
         if span is not None
     ]

@@ -104,7 +104,8 @@ def write_spans(path: Path, spans: Mapping[str, Spans]) -> None:
     The file has one object: task -> sentences -> spans -> [start, end, label].
     """
     rows = {
-        task: [[[s.start, s.end, s.label] for s in x] for x in xs] for task, xs in spans.items()
+        task: [[[s.word_start, s.word_end, s.label] for s in x] for x in xs]
+        for task, xs in spans.items()
     }
     text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
     temporary = path.with_name(f".{path.name}.tmp")

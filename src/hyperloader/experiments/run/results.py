@@ -167,7 +167,7 @@ def corpus_hash(corpus: Corpus) -> str:
         examples = corpus.splits.get(part, ())
         digest.update(f"{part} {len(examples)}\n".encode())
         for example in examples:
-            spans = [(s.start, s.end, s.label) for s in example.spans]
+            spans = [(s.word_start, s.word_end, s.label) for s in example.spans]
             digest.update(json.dumps([example.words, spans]).encode())
     return digest.hexdigest()
 

@@ -109,9 +109,9 @@ class TokenDecoder:
     ) -> list[Span]:
         spans = []
         for span in parse_tags([self.codec.tags[n] for n in numbers], scheme="bio"):
-            score = math.prod(scores[span.start : span.end])
-            if span.end < len(numbers):
+            score = math.prod(scores[span.word_start : span.word_end])
+            if span.word_end < len(numbers):
                 inside = self.codec.tags.index(f"I-{span.label}")
-                score *= 1 - float(distribution[span.end, inside])
-            spans.append(Span(span.start, span.end, span.label, score))
+                score *= 1 - float(distribution[span.word_end, inside])
+            spans.append(Span(span.word_start, span.word_end, span.label, score))
         return spans

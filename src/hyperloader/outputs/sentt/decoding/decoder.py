@@ -252,8 +252,8 @@ def _batches(
 def _spans(tags: Sequence[str], scores: Sequence[float], goes_on: Sequence[float]) -> list[Span]:
     spans = []
     for span in sbio_to_spans(tags):
-        score = math.prod(scores[span.start : span.end])
-        if span.end < len(tags):
-            score *= 1 - goes_on[span.end]
-        spans.append(Span(span.start, span.end, span.label, score))
+        score = math.prod(scores[span.word_start : span.word_end])
+        if span.word_end < len(tags):
+            score *= 1 - goes_on[span.word_end]
+        spans.append(Span(span.word_start, span.word_end, span.label, score))
     return spans
