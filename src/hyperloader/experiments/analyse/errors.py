@@ -65,7 +65,7 @@ def agreed_errors(
     agreed = [
         sorted(
             (span for span, runs in Counter(chain(*each)).items() if runs >= needed),
-            key=lambda span: span.start,
+            key=lambda span: span.word_start,
         )
         for each in zip(*predictions, strict=True)
     ]

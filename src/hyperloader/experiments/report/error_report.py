@@ -15,7 +15,7 @@ from hyperloader.experiments.report.figures import figure_paths
 from hyperloader.experiments.report.tables import TextTable, cells, markdown
 from hyperloader.experiments.run.results import GOLD, Results
 from hyperloader.store import write_text
-from hyperloader.types import Example
+from hyperloader.types import Example, Span
 
 EXAMPLES = 3
 
@@ -182,7 +182,7 @@ def _examples(errors: Errors, top: int, sentences: Sequence[Example]) -> list[st
 
 def _sentence(words: Sequence[str], match: Match) -> str:
     sides = [
-        f"{name} **{_plain(' '.join(words[span.word_start : span.word_end]))}** ({_plain(span.label)})"
+        f"{name} **{_plain(_surface(words, span))}** ({_plain(span.label)})"
         for name, span in (("gold", match.gold), ("predicted", match.predicted))
         if span is not None
     ]
@@ -196,3 +196,7 @@ def _plain(text: str) -> str:
 
 def _percent(count: int, total: int) -> str:
     return f"{100 * count / total:.1f} %" if total else "-"
+
+
+def _surface(words: Sequence[str], span: Span) -> str:
+    return " ".join(words[span.word_start : span.word_end])
