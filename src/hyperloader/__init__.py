@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["ModelConfig", "Span", "TaggedText", "Tagger", "TaggingModel"]
+__all__ = ["ModelConfig", "Span", "TaggedText", "Tagger", "TaggingModel", "trust_backbone"]
 
 if TYPE_CHECKING:
     from hyperloader.modeling.config import ModelConfig
     from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
+    from hyperloader.trust import trust_backbone
     from hyperloader.types import Span, TaggedText
 
 _HOME = {
@@ -17,6 +18,7 @@ _HOME = {
     "TaggedText": "hyperloader.types",
     "Tagger": "hyperloader.tagger",
     "TaggingModel": "hyperloader.outputs.sentt.model",
+    "trust_backbone": "hyperloader.trust",
 }
 
 

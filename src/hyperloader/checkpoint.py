@@ -20,7 +20,8 @@ from hyperloader.modeling.pretrained import load_model, write_model
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
-from hyperloader.store import MANIFEST, atomic_folder, check_folder, read_json
+from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, read_json
+from hyperloader.trust import is_path, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,10 +43,18 @@ class Checkpoint:
 
 
 def write_checkpoint(
-    folder: Path, model: AttachedModel, codec: Codec, dtype: torch.dtype = torch.float32
+    folder: Path,
+    model: AttachedModel,
+    codec: Codec,
+    dtype: torch.dtype = torch.float32,
+    whole: bool | None = None,
 ) -> None:
-    """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
-    write_model(model, folder, dtype=dtype)
+    """Write all files that :func:`load_checkpoint` needs into an existing ``folder``.
+
+    Args:
+        whole: see :func:`~hyperloader.modeling.pretrained.save_pretrained`.
+    """
+    write_model(model, folder, whole, dtype=dtype)
     about = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
     (folder / CODEC).write_text(json.dumps(about, indent=1))
     codec.tokenizer.save_pretrained(folder / TOKENIZER)
@@ -57,10 +66,20 @@ def save_checkpoint(
     codec: Codec,
     dtype: torch.dtype = torch.float32,
     calibration: Calibration | None = None,
+    *,
+    overwrite: bool = False,
 ) -> None:
-    """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``."""
-    with atomic_folder(folder) as temporary:
-        write_checkpoint(temporary, model, codec, dtype)
+    """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``.
+
+    A backbone that lies in a folder of this machine is stored too: a path is no name elsewhere.
+
+    Raises:
+        TargetError: ``folder`` holds something else, or (without ``overwrite``) a checkpoint.
+    """
+    name = model.backbone_name
+    whole = True if name is not None and is_path(name) else None
+    with atomic_folder(folder, Kind.CHECKPOINT, overwrite=overwrite) as temporary:
+        write_checkpoint(temporary, model, codec, dtype, whole)
         if calibration is not None:
             _write_calibration(temporary, calibration)
 
@@ -73,7 +92,7 @@ def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
     """
     folder = folder.resolve()
     check_folder(folder)
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, Kind.CHECKPOINT, overwrite=True) as temporary:
         shutil.copytree(
             folder,
             temporary,
@@ -102,7 +121,7 @@ def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
         config = CodecConfig(**about["codec"])
         tokenizer = _tokenizer(folder / TOKENIZER, tagging_only)
         codec = _codec(model, tokenizer, about["labels"], config)
-    except (ValidationError, KeyError, ConfigError) as error:
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{folder / CODEC} is not usable: {error}") from error
     return Checkpoint(model, codec, _read_calibration(folder / CALIBRATION))
 
@@ -135,7 +154,11 @@ def best_checkpoint(run: Path) -> Path:
             f"{run} has no checkpoint yet; go on with: hyperloader train --resume {run}"
         )
     best = read_json(folders[-1] / TRAINER).get("best_step")
-    return run / CHECKPOINTS / step_name(best) if best is not None else folders[-1]
+    if best is None:
+        return folders[-1]
+    if not (isinstance(best, int) and 0 <= best < 10**8):
+        raise CheckpointError(f"{folders[-1] / TRAINER} is damaged: best_step is {best!r}")
+    return run / CHECKPOINTS / step_name(best)
 
 
 def step_name(step: int) -> str:
@@ -185,9 +208,7 @@ def _codec(
 def _tokenizer(folder: Path, tagging_only: bool) -> "PreTrainedTokenizerBase | LightTokenizer":
     if tagging_only and (light := light_tokenizer(folder)) is not None:
         return light
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
+        return load_tokenizer(folder)
+    except (OSError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{folder} holds no usable tokenizer: {error}") from error

@@ -201,9 +201,22 @@ class Tagger:
                 alternatives=alternatives,
             )
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Save model, labels, tokenizer and calibration as one folder, atomically."""
-        save_checkpoint(Path(path), self.model, self.codec, calibration=self.calibration)
+    def save_pretrained(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Save model, labels, tokenizer and calibration as one folder, atomically.
+
+        Args:
+            overwrite: replace a checkpoint that ``path`` holds; nothing else is ever replaced.
+
+        Raises:
+            TargetError: ``path`` holds something else, or (without ``overwrite``) a checkpoint.
+        """
+        save_checkpoint(
+            Path(path),
+            self.model,
+            self.codec,
+            calibration=self.calibration,
+            overwrite=overwrite,
+        )
 
     def _known(self, task: str) -> str:
         if task not in self.tasks:

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from transformers import (
-    AutoTokenizer,
     PreTrainedModel,
     T5Config,
     T5ForConditionalGeneration,
@@ -33,6 +32,7 @@ from hyperloader.outputs.sentt.codec import CodecConfig, SentTCodec
 from hyperloader.outputs.sentt.decoding.draft import Layout
 from hyperloader.outputs.sentt.decoding.paths import TagPaths
 from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.trust import load_tokenizer
 from hyperloader.types import Example
 
 SAMPLE_TASK, COPIES, SEED = "travel", 7, 0
@@ -197,7 +197,7 @@ def planted_model(
     Its tokenizer is the builtin one whatever its ``shape``, so that sentences and labels are as
     long for all of them. Raises ConfigError for a shape that is not known.
     """
-    tokenizer = AutoTokenizer.from_pretrained(backbone_path(BUILTIN))
+    tokenizer = load_tokenizer(backbone_path(BUILTIN))
     settings = ModelConfig(tasks=tuple(labels), method=method, **SETTINGS.get(shape, {}))
     wants_prefix = {"never": False, "several": len(labels) > 1, "always": True}
     config = CodecConfig(label_text="readable", task_prefix=wants_prefix[settings.row.task_prefix])

@@ -14,6 +14,7 @@ from hyperloader.corpora.readers.formats import FORMATS, SEQ_EXAMPLE, SEQ_TITLE
 from hyperloader.corpora.registry import is_single_part, load_corpora, read_parts
 from hyperloader.corpora.stats import CorpusStats, absent_corpora, corpus_stats
 from hyperloader.corpora.writers import WRITERS, write_corpus, write_part
+from hyperloader.errors import DataError
 
 app = typer.Typer(
     help="Look at labelled corpora and convert them.\n\nExample: hyperloader data stats my_corpora",
@@ -93,6 +94,8 @@ def convert(
 
     Example: hyperloader data convert my_corpora/movie movie_jsonl --to jsonl
     """
+    if source.resolve() == target.resolve() or target.resolve() in source.resolve().parents:
+        raise DataError(f"is or holds the source {source}; name another place", target)
     parts = read_parts(source)
     if is_single_part(source):
         write_part(next(iter(parts.values())), target, to, force=force)

@@ -1,9 +1,9 @@
 """``hyperloader quickstart``: the whole way in a few minutes, on sentences made here."""
 
 import os
-import shutil
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,6 @@ from rich.console import Console
 
 from hyperloader.cli.colours import coloured
 from hyperloader.cli.tables import score_table
-from hyperloader.errors import ConfigError
 
 SENTENCES = {
     "home": "please turn off the lamp in the kitchen at nine",
@@ -26,8 +25,9 @@ def quickstart(
         str | None, typer.Option(help="A sentence of yours, tagged for every task at the end.")
     ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="RUN", help="Where the run is saved (replaced if it exists).")
-    ] = Path("runs/quickstart"),
+        Path | None,
+        typer.Option(metavar="RUN", help="Where to save; default: runs/quickstart (then -2, …)."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of sentences and training.")] = 42,
     steps: Annotated[
         int | None, typer.Option(help="Training steps; default: the recipe's.")
@@ -46,15 +46,13 @@ def quickstart(
     from hyperloader.corpora.writers import write_corpus
     from hyperloader.evaluation.evaluate import f1_evaluator, predict
     from hyperloader.evaluation.metrics import average, score_examples
+    from hyperloader.store import claim_run
     from hyperloader.tagger import Tagger
-    from hyperloader.training.run import RUN
     from hyperloader.training.start import start_run
 
     console = Console(highlight=False)
-    if out.exists():
-        if not (out / RUN).is_file():
-            raise ConfigError(f"{out} exists and is no run; choose another --out")
-        shutil.rmtree(out)
+    out = out or _unused(Path("runs/quickstart"))
+    claim_run(out)
     settings = [f"seed={seed}"] + ([f"training.steps={steps}"] if steps else [])
     recipe = load_recipe("quickstart", settings)
     corpora = sample_corpora(seed=seed)
@@ -103,6 +101,12 @@ def quickstart(
     command = f'hyperloader tag {out} --task travel "a train from rome to vienna tomorrow"'
     console.print(f"   {_prefix()}{command}", soft_wrap=True)
     console.print(f"The sentences are in {data}, to look at and to train other models on.")
+
+
+def _unused(path: Path) -> Path:
+    """``path``, or where that is taken the first of ``path-2``, ``path-3``, … that is not."""
+    names = (path if i == 1 else path.with_name(f"{path.name}-{i}") for i in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _prefix() -> str:

@@ -60,7 +60,8 @@ def train(
       hyperloader train --resume runs/my-run
     """
     from hyperloader.evaluation.evaluate import f1_evaluator
-    from hyperloader.training.run import RunFolder
+    from hyperloader.store import claim_run
+    from hyperloader.training.run import LOG, RUN, RunFolder
     from hyperloader.training.setup import select_data
     from hyperloader.training.start import resume_run, start_run
 
@@ -87,8 +88,10 @@ def train(
         if data is None:
             raise ConfigError("give --data DIR (a folder with one folder a task) or --resume RUN")
         chosen = _recipe(recipe, settings or [], method, backbone, seed, steps)
-        corpora = _load(data, task)
         out = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        if _first() and not dry_run and not (out / RUN).exists():
+            claim_run(out, leftovers=(LOG, "tensorboard"), sources=[data])
+        corpora = _load(data, task)
         if dry_run:
             _show_plan(console, chosen, corpora)
             return

@@ -23,7 +23,8 @@ from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.outputs.token_tags.model import TokenTagger, load_encoder
-from hyperloader.store import atomic_folder, check_folder, read_json
+from hyperloader.store import Kind, atomic_folder, check_folder, read_json
+from hyperloader.trust import check_settings, followed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,14 +34,24 @@ WEIGHTS = "model.safetensors"
 FORMAT = 1
 
 
-def save_pretrained(model: AttachedModel, folder: Path | str, whole: bool | None = None) -> None:
+def save_pretrained(
+    model: AttachedModel,
+    folder: Path | str,
+    whole: bool | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
     """Save ``model`` as ``folder``, atomically.
 
     Args:
         whole: store the backbone's frozen weights too; default: only where it has no name, or
             nothing of it is frozen.
+        overwrite: replace a model that ``folder`` holds.
+
+    Raises:
+        TargetError: ``folder`` holds something else, or (without ``overwrite``) a model.
     """
-    with atomic_folder(Path(folder)) as temporary:
+    with atomic_folder(Path(folder), Kind.MODEL, overwrite=overwrite) as temporary:
         write_model(model, temporary, whole)
 
 
@@ -142,9 +153,12 @@ def load_model(
         )
     try:
         model_config = ModelConfig(**config["model"])
-    except (ValidationError, KeyError) as error:
+        about = {"name": None, "whole": False, "frozen_sha256": None, **config["backbone"]}
+        check_settings(about["config"], str(folder / CONFIG))
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not usable: {error}") from error
-    about = config["backbone"]
+    if backbone is None and not about["whole"]:
+        about["name"] = followed(about["name"], folder)
     is_bert = model_config.row.family is BERT
     tensors = read_tensors(folder / WEIGHTS)
     if backbone is None and tagging_only and not is_bert:
@@ -187,6 +201,11 @@ def load_parameters(model: AttachedModel, tensors: dict[str, Tensor], where: str
         if names:
             raise CheckpointError(f"{where} {problem} {sorted(names)[0]} ({len(names)} such)")
     for name, tensor in tensors.items():
+        if not (tensor.is_floating_point() and tensor.isfinite().all()):
+            raise CheckpointError(
+                f"{where} has values in {name} that are no numbers; do not use it"
+            )
+    for name, tensor in tensors.items():
         parameters[name].copy_(tensor)
 
 
@@ -204,9 +223,13 @@ def _shape_of(config: dict[str, Any], is_bert: bool) -> "PreTrainedModel":
 
     settings = AutoConfig.for_model(**config)
     if is_bert:
-        return AutoModel.from_config(settings, add_pooling_layer=False).eval()
+        return AutoModel.from_config(
+            settings, add_pooling_layer=False, trust_remote_code=False
+        ).eval()
     # transformers ties the output embedding whatever the configuration says; as does training.
-    backbone = AutoModelForSeq2SeqLM.from_config(settings, attn_implementation=attention())
+    backbone = AutoModelForSeq2SeqLM.from_config(
+        settings, attn_implementation=attention(), trust_remote_code=False
+    )
     return backbone.eval()
 
 

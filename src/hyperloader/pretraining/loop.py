@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -27,7 +26,7 @@ from hyperloader.pretraining.optim import build_optimizer, rate_factor
 from hyperloader.pretraining.prepared import Prepared
 from hyperloader.pretraining.progress import PretrainingProgress
 from hyperloader.pretraining.recipe import PretrainRecipe
-from hyperloader.store import atomic_folder
+from hyperloader.store import Kind, atomic_folder, remove_checkpoint, remove_checkpoints
 from hyperloader.training.interrupt import Interrupt, Stopped
 from hyperloader.training.optim import set_rate
 from hyperloader.training.processes import any_process, autocast
@@ -224,13 +223,12 @@ class Pretrainer:
         if self.accelerator.is_main_process:
             backbone, state = self.denoiser.backbone, self.progression
             target = self.run.path / CHECKPOINTS / step_name(state.step)
-            with atomic_folder(target) as folder:
+            remove_checkpoint(target)  # a damaged one, or the run would have gone on from it
+            with atomic_folder(target, Kind.BACKBONE) as folder:
                 write_backbone(folder, backbone, self.prepared.tokenizer)
                 write_tensors(folder / OPTIMIZER, optimizer_tensors(backbone, self.optimizer))
                 (folder / TRAINER).write_text(json.dumps(vars(state), indent=1))
-            for old in target.parent.iterdir():  # with what a crash left half-written
-                if old.name != target.name:
-                    shutil.rmtree(old, ignore_errors=True)
+            remove_checkpoints(target.parent, keep={target.name})
         self.accelerator.wait_for_everyone()
 
     def _log(self, kind: str, **entry: Any) -> None:

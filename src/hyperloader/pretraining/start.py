@@ -17,9 +17,9 @@ from hyperloader.pretraining.cooccurrence import embed_pieces
 from hyperloader.pretraining.loop import Pretrainer
 from hyperloader.pretraining.prepared import prepare
 from hyperloader.pretraining.recipe import PretrainRecipe
-from hyperloader.store import write_text
+from hyperloader.store import claim_run, write_text
+from hyperloader.training.run import LOG, RunFolder
 from hyperloader.training.run import RUN as RUN_OF_TAGGER
-from hyperloader.training.run import RunFolder
 
 RUN = "pretrain.yaml"
 PREPARED = "prepared"
@@ -42,6 +42,7 @@ def start_pretraining(
 
     Raises:
         ConfigError: the recipe does not fit, or ``out`` holds a run already.
+        TargetError: ``out`` or ``prepared`` holds something else.
         DataError: the text cannot be read.
     """
     for name in (RUN, RUN_OF_TAGGER):
@@ -49,6 +50,7 @@ def start_pretraining(
             raise ConfigError(
                 f"{out} already holds a run; choose another --out, or go on with --resume {out}"
             )
+    claim_run(out, leftovers={PREPARED, LOG}, sources=[text] if text else [])
     pretrainer = _pretrainer(out, recipe, text, prepared, console)
     if pretrainer.accelerator.is_main_process:
         content = {

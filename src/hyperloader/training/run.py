@@ -1,7 +1,6 @@
 """The folder of a training run: its recipe, its log and its checkpoints."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,16 @@ from hyperloader.config import Recipe, parse_model
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import read_tensors, write_tensors
-from hyperloader.store import atomic_folder, check_folder, disk_error, read_json, write_text
+from hyperloader.store import (
+    Kind,
+    atomic_folder,
+    check_folder,
+    disk_error,
+    read_json,
+    remove_checkpoint,
+    remove_checkpoints,
+    write_text,
+)
 
 RUN = "run.yaml"
 LOG = "log.jsonl"
@@ -91,14 +99,13 @@ class RunFolder:
     ) -> None:
         """Write the checkpoint of ``state["step"]``; older ones but the best are then removed."""
         target = self.path / CHECKPOINTS / step_name(state["step"])
-        with atomic_folder(target) as folder:
+        remove_checkpoint(target)  # a damaged one, or the run would have gone on from it
+        with atomic_folder(target, Kind.CHECKPOINT) as folder:
             write_checkpoint(folder, model, codec)
             write_tensors(folder / OPTIMIZER, optimizer_tensors(model, optimizer))
             (folder / TRAINER).write_text(json.dumps(state, indent=1))
         keep = {target.name, step_name(state["best_step"] or state["step"])}
-        for old in target.parent.iterdir():  # older checkpoints, and what a crash left half-written
-            if old.name not in keep:
-                shutil.rmtree(old, ignore_errors=True)
+        remove_checkpoints(target.parent, keep)
 
     def restore(
         self, folder: Path, model: AttachedModel, optimizer: torch.optim.Optimizer

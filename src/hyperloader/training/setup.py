@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hyperloader.backbones.packaged import encoder_path
 from hyperloader.backbones.sites import BERT
@@ -25,6 +25,7 @@ from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger, load_encoder, positions
+from hyperloader.trust import load_tokenizer
 
 SCRATCH = "scratch:"
 Windows = dict[str, list[EncodedWindow]]
@@ -160,7 +161,7 @@ def _train_tokenizer(
 
 def _load_tokenizer(name: str, path: str, on_hub: str, others: str) -> PreTrainedTokenizerBase:
     try:
-        return AutoTokenizer.from_pretrained(path)
+        return load_tokenizer(path)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise ConfigError(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hyperloader.builtin import backbone_path
 from hyperloader.errors import ConfigError, unknown
+from hyperloader.trust import load_config, refuse_code
 
 # transformers is imported where a model of it is made: tagging alone needs none, and starts in less
 # than half of the time.
@@ -41,21 +42,16 @@ def meta_backbone(name: str) -> "PreTrainedModel":
     ``name`` is a published shape (t5-base, …), ``builtin``, a folder with a config.json or a Hub
     id.
     """
-    from transformers import (
-        AutoConfig,
-        AutoModelForSeq2SeqLM,
-        T5Config,
-        T5ForConditionalGeneration,
-    )
+    from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
     if name in SHAPES:
         config = T5Config(vocab_size=32128, d_kv=64, **SHAPES[name])
         with torch.device("meta"):
             return T5ForConditionalGeneration(config)
     try:
-        config = AutoConfig.from_pretrained(backbone_path(name))
+        config = load_config(backbone_path(name))
         with torch.device("meta"):
-            return AutoModelForSeq2SeqLM.from_config(config)
+            return AutoModelForSeq2SeqLM.from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
             f"{unknown('backbone', name, SHAPES)}; it is no folder with a T5 config.json either "
@@ -72,10 +68,12 @@ def load_backbone(name: str, dropout: float | None = None) -> "PreTrainedModel":
 
     changes = {} if dropout is None else {"dropout_rate": dropout}
     try:
+        refuse_code(backbone_path(name))
         with _no_bar():
             model = AutoModelForSeq2SeqLM.from_pretrained(
                 backbone_path(name),
                 use_safetensors=True,
+                trust_remote_code=False,
                 dtype=torch.float32,
                 attn_implementation=attention(),
                 **changes,

@@ -116,11 +116,13 @@ class TaggingModel(AttachedModel):
         with self.use(task):
             return self.backbone.generate(input_ids=input_ids, **kwargs)
 
-    def save_pretrained(self, folder: Path | str, whole: bool | None = None) -> None:
+    def save_pretrained(
+        self, folder: Path | str, whole: bool | None = None, *, overwrite: bool = False
+    ) -> None:
         """See :func:`hyperloader.modeling.pretrained.save_pretrained`."""
         from hyperloader.modeling.pretrained import save_pretrained
 
-        save_pretrained(self, folder, whole)
+        save_pretrained(self, folder, whole, overwrite=overwrite)
 
     @classmethod
     def from_pretrained(

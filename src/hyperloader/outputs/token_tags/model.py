@@ -16,6 +16,7 @@ from hyperloader.errors import ConfigError, unknown
 from hyperloader.modeling import active
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.trust import refuse_code
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -124,9 +125,11 @@ def load_encoder(name: str, dropout: float | None = None) -> "PreTrainedModel":
     # What transformers would report is looked at here: a pooling layer that is left out is nothing.
     logging.set_verbosity_error()
     try:
+        refuse_code(path)
         encoder, report = AutoModel.from_pretrained(
             path,
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.float32,
             add_pooling_layer=False,
             output_loading_info=True,
