@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 VARIABLE = "HYPERLOADER_TRUST_BACKBONE"
-# The families that methods attach to, and the classes of tokenizers that they come with.
-MODEL_TYPES = ("t5", "mt5", "umt5", "bert", "roberta", "xlm-roberta", "electra")
+# The classes of tokenizers that backbones come with; their own kinds are those of the families.
 TOKENIZER_CLASSES = (
     *("TokenizersBackend", "PreTrainedTokenizer", "PreTrainedTokenizerFast"),
     *(
@@ -111,7 +110,7 @@ def refuse_code(folder: Path | str) -> None:
     when it is told ``trust_remote_code=False``.
 
     Raises:
-        ConfigError: it asks for code, or is a model or has a tokenizer of an unknown kind.
+        ConfigError: it asks for code, or has a tokenizer of an unknown kind.
         CheckpointError: a JSON file in it is damaged, too large or no regular file.
     """
     folder = Path(folder)
@@ -133,7 +132,7 @@ def check_settings(settings: Mapping[str, Any], where: str) -> None:
     """Refuse a model's or a tokenizer's configuration that asks for more than data.
 
     Raises:
-        ConfigError: it names code, an unknown kind of model or tokenizer, or an absurd size.
+        ConfigError: it names code, an unknown kind of tokenizer, or an absurd size.
     """
     for key, value in _items(settings):
         if key in _CODE and value:
@@ -143,22 +142,18 @@ def check_settings(settings: Mapping[str, Any], where: str) -> None:
             )
         if key in _ATTENTION and value not in (None, "eager", "sdpa"):
             raise ConfigError(f"{where} asks for attention by {value!r}; remove {key}")
-    _check_name(settings.get("model_type"), MODEL_TYPES, "kind of model", where)
-    _check_name(settings.get("tokenizer_class"), TOKENIZER_CLASSES, "tokenizer", where)
+    kind = settings.get("tokenizer_class")
+    if kind is not None and kind not in TOKENIZER_CLASSES:
+        raise ConfigError(
+            f"{where}: unknown tokenizer {str(kind)[:80]!r} (known: "
+            f"{', '.join(TOKENIZER_CLASSES)}); nothing else is loaded"
+        )
     for key, value in settings.items():
         counts_layers = key.startswith("num_") and key.endswith("layers")
         most = _MOST_LAYERS if counts_layers else _LARGEST_SIZE
         of_size = counts_layers or key.startswith(_SIZES) or key.endswith("_size")
         if of_size and value is not None and not (isinstance(value, int) and 0 <= value <= most):
             raise ConfigError(f"{where}: {key} cannot be {str(value)[:40]}; it is damaged")
-
-
-def _check_name(name: object, known: tuple[str, ...], what: str, where: str) -> None:
-    if name is not None and name not in known:
-        raise ConfigError(
-            f"{where}: unknown {what} {str(name)[:80]!r} (known: {', '.join(known)}); nothing else "
-            "is loaded"
-        )
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:
@@ -174,16 +169,19 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def load_config(name: str) -> "PretrainedConfig":
-    """The configuration of a model in a folder or on the Hub, of an allowed kind.
+    """The configuration of a model in a folder or on the Hub.
 
     Raises:
         HyperloaderError: see :func:`refuse_code`.
-        OSError, ValueError: transformers cannot read it.
+        ValueError: transformers cannot read it; the message is one line.
     """
     from transformers import AutoConfig
 
     refuse_code(name)
-    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # a damaged file can make a library raise anything
+        raise ValueError(_first_line(error)) from error
     check_settings(config.to_dict(), name)
     return config
 
@@ -201,5 +199,8 @@ def load_tokenizer(name: Path | str) -> "PreTrainedTokenizerBase":
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # a damaged file can make a library raise anything
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ValueError(reason) from error
+        raise ValueError(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -125,8 +125,8 @@ def read_manifest(folder: Path) -> Manifest:
     about = read_json(path)
     kind, files = about.get("kind"), about.get("files")
     if not (isinstance(kind, str) and isinstance(files, dict)):
-        kind, files = None, about
-    if kind not in (None, *(known.value for known in Kind)):
+        kind, files = None, about  # by an older version
+    elif kind not in {known.value for known in Kind}:
         raise CheckpointError(
             f"{path} is of the unknown kind {kind[:80]!r}; use another checkpoint"
         )
