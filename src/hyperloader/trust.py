@@ -82,7 +82,7 @@ def followed(name: str | None, checkpoint: Path) -> str:
         return name
     raise CheckpointError(
         f"{checkpoint} names a backbone outside of itself, {name!r}; if you know that folder, say "
-        f"so: hyperloader --trust-backbone {name} … (in Python hyperloader.trust_backbone)"
+        f"so: hyperloader --trust-backbone {name!r} … (in Python hyperloader.trust_backbone)"
     )
 
 

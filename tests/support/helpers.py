@@ -51,14 +51,7 @@ def tiny_codec(labels: Mapping[str, Sequence[str]] = LABELS, **config: Any) -> S
 def tiny_backbone(codec: SentTCodec, *, seed: int = 0, dropout: float = 0.0) -> PreTrainedModel:
     """A random T5 (64 wide, 2+2 layers) for the tokenizer of ``codec``."""
     torch.manual_seed(seed)
-    return scratch_backbone(
-        "tiny",
-        vocab_size=len(codec.tokenizer),
-        sentinels=codec.pieces.sentinels,
-        pad=codec.pieces.pad,
-        eos=codec.pieces.eos,
-        dropout=dropout,
-    )
+    return scratch_backbone("tiny", codec.tokenizer, dropout=dropout)
 
 
 def tiny_model(
