@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CODEC = "codec.json"
 TOKENIZER = "tokenizer"
 CALIBRATION = "calibration.json"
+CARD = "README.md"
 CHECKPOINTS = "checkpoints"
 TRAINER = "trainer.json"
 
@@ -42,10 +43,14 @@ class Checkpoint:
 
 
 def write_checkpoint(
-    folder: Path, model: AttachedModel, codec: Codec, dtype: torch.dtype = torch.float32
+    folder: Path,
+    model: AttachedModel,
+    codec: Codec,
+    dtype: torch.dtype = torch.float32,
+    whole: bool | None = None,
 ) -> None:
     """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
-    write_model(model, folder, dtype=dtype)
+    write_model(model, folder, whole, dtype)
     about = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
     (folder / CODEC).write_text(json.dumps(about, indent=1))
     codec.tokenizer.save_pretrained(folder / TOKENIZER)
@@ -57,12 +62,22 @@ def save_checkpoint(
     codec: Codec,
     dtype: torch.dtype = torch.float32,
     calibration: Calibration | None = None,
+    *,
+    whole: bool | None = None,
+    card: str | None = None,
 ) -> None:
-    """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``."""
+    """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``.
+
+    Args:
+        whole: store the backbone's frozen weights too; default: only if it has no name.
+        card: the model card, which becomes README.md.
+    """
     with atomic_folder(folder) as temporary:
-        write_checkpoint(temporary, model, codec, dtype)
+        write_checkpoint(temporary, model, codec, dtype, whole)
         if calibration is not None:
             _write_calibration(temporary, calibration)
+        if card is not None:
+            (temporary / CARD).write_text(card, encoding="utf-8")
 
 
 def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
