@@ -1,6 +1,10 @@
-"""``hyperloader``: one file a command; this one puts them together and prints errors."""
+"""``hyperloader``: one file per command; this one puts them together and prints errors."""
 
+import io
+import os
 import sys
+import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -27,6 +31,9 @@ from hyperloader.cli import (
 )
 from hyperloader.errors import HyperloaderError
 from hyperloader.training.interrupt import Stopped
+
+# Exit codes beside 0. Interrupted and broken pipe: 128 and the number of the signal.
+OUR_FAULT, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 app = typer.Typer(
     name="hyperloader",
@@ -79,17 +86,57 @@ def options(
 
 
 def main() -> None:
-    """Run the command line. A user's error is one line and exit code 2; a stop by signal is 130."""
+    """Run the command line; docs/command-line.md lists the exit codes."""
+    _write_what_can_be_written()
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
-        app()
+        _run()
+        sys.stdout.flush()
     except Stopped as stop:
         console.print(str(stop), markup=False)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except HyperloaderError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(" ".join(str(error).split()), markup=False)
-        sys.exit(2)
+        sys.exit(WRONG_USE)
+    except BrokenPipeError:
+        _leave_the_pipe()
+    except Exception:
+        traceback.print_exc()
+        console.print(
+            "[red]error:[/red] this should not have happened; please report it with the lines "
+            "above and what `hyperloader doctor` prints"
+        )
+        sys.exit(OUR_FAULT)
+
+
+def _run() -> None:
+    """The command, leaving as a function does where it went well or a pipe is broken."""
+    try:
+        app()
+    except SystemExit as end:
+        # typer and rich turn a broken pipe into exit code 1.
+        cause = end.__context__
+        while cause is not None:
+            if isinstance(cause, BrokenPipeError):
+                raise cause from None
+            cause = cause.__context__
+        if end.code:
+            raise
+
+
+def _leave_the_pipe() -> None:
+    """Nobody reads on (``| head``): that is no mistake, so nothing is said."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(BROKEN_PIPE)
+
+
+def _write_what_can_be_written() -> None:
+    """Let a terminal or pipe that is not UTF-8 get escapes for what it cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

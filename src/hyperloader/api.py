@@ -1,0 +1,203 @@
+"""Training from a Python program, exactly as the command line does it."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from rich.console import Console
+
+from hyperloader.config import Recipe, load_recipe
+from hyperloader.corpora.corpus import Corpus
+from hyperloader.corpora.given import Labelled, corpora_of
+from hyperloader.corpora.writers import write_corpus
+from hyperloader.errors import ConfigError
+from hyperloader.evaluation.calibration import ENOUGH, FITTED
+from hyperloader.evaluation.evaluate import f1_evaluator
+from hyperloader.tagger import Tagger
+from hyperloader.training.loop import Trainer
+from hyperloader.training.progress import Listener
+from hyperloader.training.run import RunFolder
+from hyperloader.training.setup import select_data
+from hyperloader.training.start import resume_run, start_run
+
+Settings: TypeAlias = Mapping[str, Any] | Sequence[str]
+
+
+def train(
+    data: Labelled,
+    *,
+    out: str | Path,
+    recipe: str | Path = "builtin",
+    tasks: Sequence[str] | None = None,
+    method: str | None = None,
+    backbone: str | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    settings: Settings = (),
+    calibrate: bool = True,
+    progress: bool = True,
+    listeners: Sequence[Listener] = (),
+) -> Tagger:
+    """Train one model on all tasks of ``data``; the tagger of the best checkpoint.
+
+    Ctrl-C saves a checkpoint and raises :class:`~hyperloader.training.interrupt.Stopped`;
+    :func:`resume` goes on.
+
+    Args:
+        data: a path, as for ``hyperloader train --data``; or a mapping from each task to its
+            parts, ``{"movie": {"train": sentences, "validation": …, "test": …}}``, where a
+            sentence is an :class:`~hyperloader.types.Example` or a record
+            ``{"text": …, "spans": [{"start", "end", "label"}]}`` (spans in characters) or
+            ``{"words": […], "spans": […]}`` (spans in words). If there is no validation part,
+            10 % of train is held out. What is given as a mapping is kept in ``out/data`` as
+            JSONL, so that the run can be resumed and evaluated.
+        out: the folder of the run; new, or empty.
+        recipe: a recipe's name or YAML file.
+        tasks: only these.
+        method, backbone, seed, steps: short for ``model.method``, ``backbone``, ``seed`` and
+            ``training.steps`` in ``settings``.
+        settings: changes to the recipe, by dotted keys: ``{"training.batch_size": 64}``, or
+            strings as for ``--set``: ``["training.batch_size=64"]``.
+        calibrate: at the end fit temperatures on validation sentences, so that scores can be
+            taken as probabilities.
+        progress: show a progress bar and validation scores on standard error.
+        listeners: called with ``"train"`` and an entry after each step, and with
+            ``"validation"`` and an entry after each validation.
+
+    Raises:
+        ConfigError: an unknown recipe, key or value, or ``out`` holds a run already.
+        DataError: data that cannot be read, or a task without training sentences.
+
+    Example:
+        >>> tagger = hyperloader.train("my_corpora", out="runs/mine", steps=500)
+        >>> tagger.tag("my order has not arrived", task="support")
+    """
+    chosen = recipe_of(recipe, settings, method=method, backbone=backbone, seed=seed, steps=steps)
+    out, console = Path(out), console_of(progress)
+    corpora = corpora_of(data, tasks)
+    is_path = isinstance(data, str | Path)
+    kept = Path(data) if is_path else out / "data"
+    trainer = start_run(
+        chosen,
+        corpora,
+        out,
+        about={"data": str(kept.resolve()), "tasks": list(corpora)},
+        make_evaluate=_f1,
+        listeners=listeners,
+        console=console,
+    )
+    if not is_path and is_first():
+        for name, corpus in corpora.items():
+            parts = {part: examples for part, examples in corpus.splits.items() if examples}
+            write_corpus(parts, kept / name, "jsonl")
+    counts = trainer.model.parameter_counts()
+    console.print(
+        f"{trainer.model.config.method}: {counts['trainable']:,} of {counts['total']:,} "
+        f"parameters trained, {len(corpora)} tasks, saved in {out}",
+        soft_wrap=True,
+    )
+    return _finish(trainer, corpora, out, calibrate, console)
+
+
+def resume(
+    run: str | Path,
+    *,
+    data: Labelled | None = None,
+    calibrate: bool = True,
+    progress: bool = True,
+    listeners: Sequence[Listener] = (),
+) -> Tagger:
+    """Go on with a run that was stopped, as if it had never been; its tagger when it is done.
+
+    Args:
+        run: the folder of the run.
+        data: the same data, if they are no longer where they were.
+
+    The other arguments are those of :func:`train`.
+
+    Raises:
+        CheckpointError: no run there, or one that is damaged.
+        TrainingError: the data are not those that the run was started with.
+    """
+    run, console = Path(run), console_of(progress)
+    about = RunFolder.open(run).about()
+    corpora = corpora_of(about["data"] if data is None else data, about["tasks"])
+    trainer = resume_run(run, corpora, make_evaluate=_f1, listeners=listeners, console=console)
+    console.print(f"resuming {run} after step {trainer.progression.step}", soft_wrap=True)
+    return _finish(trainer, corpora, run, calibrate, console)
+
+
+def recipe_of(
+    recipe: str | Path,
+    settings: Settings = (),
+    *,
+    method: str | None = None,
+    backbone: str | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+) -> Recipe:
+    """The recipe with changes as :func:`train` takes them.
+
+    Raises:
+        ConfigError: an unknown recipe or key, or a value that does not fit.
+    """
+    short = {"model.method": method, "backbone": backbone, "seed": seed, "training.steps": steps}
+    changes = {key: value for key, value in short.items() if value is not None}
+    if isinstance(settings, Mapping):
+        changes = {**settings, **changes}
+        settings = ()
+    try:
+        texts = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+    except TypeError as error:
+        raise ConfigError(f"a setting is not a plain value: {error}") from error
+    return load_recipe(str(recipe), [*settings, *texts])
+
+
+def is_first() -> bool:
+    """Whether this is the process that prints and writes, of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def console_of(progress: bool) -> Console:
+    """Where progress is shown: standard error, of one process."""
+    return Console(stderr=True, quiet=not (progress and is_first()), highlight=False)
+
+
+def _f1(codec: Any, corpora: Mapping[str, Corpus], sentences: int | None) -> Any:
+    return f1_evaluator(codec, corpora, sentences=sentences)
+
+
+def _finish(
+    trainer: Trainer,
+    corpora: Mapping[str, Corpus],
+    run: Path,
+    calibrate: bool,
+    console: Console,
+) -> Tagger:
+    """Train to the end and calibrate the best checkpoint; its tagger."""
+    state = trainer.train()
+    console.print(f"best checkpoint: after step {state.best_step or state.step}")
+    device = str(trainer.accelerator.device)
+    if calibrate and is_first():
+        calibrate_run(run, select_data(trainer.recipe, corpora), device, console)
+    trainer.accelerator.wait_for_everyone()
+    return Tagger.from_pretrained(run, device)
+
+
+def calibrate_run(run: Path, corpora: Mapping[str, Corpus], device: str, console: Console) -> None:
+    """Calibrate the best checkpoint of a run that has just ended, if its ``corpora`` (the share
+    that it was trained on) have enough validation sentences."""
+    from hyperloader.cli.calibrate import calibrate_tagger
+
+    count = sum(len(corpus.splits["validation"]) for corpus in corpora.values())
+    if count < ENOUGH:
+        console.print(f"not calibrated: {count} validation sentences, and it takes {ENOUGH}")
+        return
+    tagger = Tagger.from_pretrained(run, device, tagging_only=False)
+    found = calibrate_tagger(tagger, run, corpora, console, FITTED)
+    console.print(
+        f"calibrated: the ECE of {found.overall.spans:,} validation spans went from "
+        f"{found.overall.ece_before:.4f} to {found.overall.ece_after:.4f}"
+    )
