@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import TypedDict
 
 from hyperloader.errors import HyperloaderError
-from hyperloader.outputs.sentt.decoding.decoder import DecodedWindow
+from hyperloader.outputs.decoded import DecodedWindow
 from hyperloader.types import TaggedSpan, TaggedText
 
 Places = Sequence[tuple[int, int]]
