@@ -74,7 +74,7 @@ class TaggedSpan:
         return asdict(self)
 
     def __repr__(self) -> str:
-        return f"<{self.label} {self.text!r} {self.start}:{self.end} {self.score:.2f}>"
+        return f"<{self.label} {_short(self.text)!r} {self.start}:{self.end} {self.score:.2f}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -112,11 +112,14 @@ class TaggedText:
         return document
 
     def __repr__(self) -> str:
-        text = self.text if len(self.text) <= LONG else f"{self.text[: LONG - 1]}…"
         spans = [repr(span) for span in self.spans[:MANY]]
         if len(self.spans) > MANY:
             spans.append(f"and {len(self.spans) - MANY:,} more")
-        return f"<TaggedText {text!r}, task {self.task!r}: [{', '.join(spans)}]>"
+        return f"<TaggedText {_short(self.text)!r}, task {self.task!r}: [{', '.join(spans)}]>"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
 
 
 def check_spans(spans: Sequence[Span], length: int) -> None:

@@ -92,6 +92,7 @@ def main() -> None:
     try:
         _run()
         sys.stdout.flush()
+        sys.exit(0)
     except Stopped as stop:
         console.print(str(stop), markup=False)
         sys.exit(INTERRUPTED)
