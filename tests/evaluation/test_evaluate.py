@@ -7,7 +7,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-import torch
 
 from hyperloader.checkpoint import Checkpoint
 from hyperloader.codec.batch import EncodedWindow
@@ -16,7 +15,6 @@ from hyperloader.evaluation.evaluate import f1_evaluator, predict
 from hyperloader.evaluation.metrics import score_examples
 from hyperloader.outputs.sentt.decoding import decoder as engine
 from hyperloader.outputs.sentt.model import TaggingModel
-from hyperloader.reproduction.reference_decoding import reference_task_f1
 from hyperloader.types import Example, Span
 from training_helpers import cli, corpora, make_trainer, settings, write_data
 
@@ -91,33 +89,6 @@ def test_the_evaluator_takes_some_sentences_evenly(made: Checkpoint) -> None:
     with mock.patch.object(module, "predict", record):
         f1_evaluator(made.codec, corpora(), sentences=4)(made.model)
     assert seen == [0, 2, 4, 6] * 2
-
-
-@pytest.mark.parametrize("wrong", [0, 1])
-def test_reference_scoring_of_a_model_that_writes_the_gold_is_one(
-    made: Checkpoint, wrong: int
-) -> None:
-    """Through generation, cutting, text and alignment by order; one wrong span is seen."""
-    examples = list(corpora()["home"].splits["test"])
-    codec = made.codec
-    answers = {tuple(codec.encode_source(e.words)): e for e in examples}
-
-    def generate(self: TaggingModel, ids: torch.Tensor, *, task: str, **_: Any) -> torch.Tensor:
-        assert task == "home"
-        rows = []
-        for row in ids.tolist():
-            example = answers[tuple(i for i in row if i != codec.pieces.pad)]
-            spans = () if example is examples[0] and wrong else example.spans
-            rows.append([codec.pieces.pad, *codec.encode_target(spans, len(example.words), task)])
-        width = max(map(len, rows))
-        return torch.tensor([r + [codec.pieces.pad] * (width - len(r)) for r in rows])
-
-    with mock.patch.object(TaggingModel, "generate", generate):
-        f1 = reference_task_f1(made.model, codec, examples, batch_size=3)
-    spans = sum(len(e.spans) for e in examples)
-    missed = len(examples[0].spans) * wrong
-    assert f1 == pytest.approx(2 * (spans - missed) / (2 * spans - missed))
-    assert (f1 == 1.0) == (wrong == 0)
 
 
 # The command
