@@ -117,7 +117,6 @@ class TaskScores:
             **{name: getattr(self, name).to_json() for name in averages},
             "overlap": {measure: found.to_json() for measure, found in self.overlap.items()},
             "per_label": {label: counts.to_json() for label, counts in self.per_label.items()},
-            "undefined": self.undefined,
             "confusion": self.confusion.to_json(),
         }
 

@@ -163,15 +163,22 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure, in inches. Raises HyperloaderError without matplotlib."""
+def need_matplotlib() -> None:
+    """Raise HyperloaderError, with the command that installs it, where matplotlib is missing."""
     try:
-        # A bare Figure draws with Agg and leaves pyplot, its backend and its state alone.
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise HyperloaderError(
             "plots need matplotlib; install it with pip install 'hyperloader[plots]'"
         ) from error
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure, in inches. Raises HyperloaderError without matplotlib."""
+    need_matplotlib()
+    # A bare Figure draws with Agg and leaves pyplot, its backend and its state alone.
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 

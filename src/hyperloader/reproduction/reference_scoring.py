@@ -8,11 +8,14 @@ shifts all that follow. None of this is used for this project's own scores, whic
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hyperloader.corpora.corpus import Corpus
 from hyperloader.errors import ConfigError, DataError
+from hyperloader.evaluation.evaluate import seen_in_training, select_examples
 from hyperloader.evaluation.metrics import score_task
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.model import TaggingModel
@@ -27,12 +30,12 @@ MAX_LENGTH = 128
 
 def reference_evaluation(
     tagger: "Tagger",
-    chosen: Mapping[str, Sequence[Example]],
-    *,
+    corpora: Mapping[str, Corpus],
+    split: str,
     batch_size: int = 32,
     advance: Callable[[str, int], None] = lambda task, sentences: None,
 ) -> dict[str, Any]:
-    """F1 of each task's sentences and the mean over tasks, as `hyperloader evaluate` prints them.
+    """F1 of one split of each corpus and the mean over tasks, as plain values.
 
     Args:
         tagger: loaded with ``tagging_only=False``, since the model has to generate.
@@ -40,23 +43,25 @@ def reference_evaluation(
 
     Raises:
         ConfigError: the model writes no text.
+        DataError: a corpus has no sentence in the split.
     """
-    f1 = {
-        name: reference_task_f1(
+    tasks: dict[str, Any] = {}
+    for name, examples in select_examples(corpora, split).items():
+        tagger.labels(name)
+        f1 = reference_task_f1(
             tagger.model,
             tagger.codec,
             examples,
             batch_size=batch_size,
             advance=lambda n, name=name: advance(name, n),  # type: ignore[misc]
         )
-        for name, examples in chosen.items()
-    }
-    tasks = {
-        name: {"sentences": len(chosen[name]), "reference": {"f1": value}}
-        for name, value in f1.items()
-    }
-    mean = sum(f1.values()) / max(len(f1), 1)
-    return {"tasks": tasks, "average": {"tasks": len(f1), "reference": {"f1": mean}}}
+        tasks[name] = {
+            "sentences": len(examples),
+            "reference": {"f1": f1},
+            "test_in_train": seen_in_training(corpora[name], split),
+        }
+    mean = fmean(task["reference"]["f1"] for task in tasks.values())
+    return {"tasks": tasks, "average": {"tasks": len(tasks), "reference": {"f1": mean}}}
 
 
 @torch.no_grad()
