@@ -56,12 +56,11 @@ def calibrate(
     tagger = Tagger.from_pretrained(run, device, tagging_only=False)
     corpora = calibration_data(run, data, tagger.tasks)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
-    found = _calibrate(tagger, run, corpora, console, sentences)
+    found = calibrate_tagger(tagger, run, corpora, console, sentences)
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json"), indent=1))
     else:
         console.print(_table(found))
-    _say(found, console)
 
 
 def calibrate_trained(
@@ -77,38 +76,35 @@ def calibrate_trained(
         console.print(f"not calibrated: {count} validation sentences, and it takes {ENOUGH}")
         return
     tagger = Tagger.from_pretrained(run, device, tagging_only=False)
-    found = _calibrate(tagger, run, corpora, console, FITTED)
-    _say(found, console)
+    found = calibrate_tagger(tagger, run, corpora, console, FITTED)
     console.print(
         f"calibrated: the ECE of {found.overall.spans:,} held-out validation spans went from "
         f"{found.overall.ece_before:.4f} to {found.overall.ece_after:.4f}"
     )
 
 
-def _calibrate(
+def calibrate_tagger(
     tagger: "Tagger",
     path: Path,
     corpora: Mapping[str, "Corpus"],
     console: Console,
     sentences: int,
 ) -> "Calibration":
-    from hyperloader.evaluation.calibration import calibrate_run
+    """Fit on the validation parts of ``corpora``, write into the checkpoint at ``path``, and say
+    what became of each task's temperature."""
+    from hyperloader.evaluation import calibration
 
     with console.status("calibrating") as status:
-        return calibrate_run(
+        found = calibration.calibrate_tagger(
             tagger,
             path,
             corpora,
             sentences=sentences,
             tell=lambda task: status.update(f"calibrating: {escape(task)}"),
         )
-
-
-def _say(found: "Calibration", console: Console) -> None:
-    from hyperloader.evaluation.calibration import outcome
-
     for name, task in found.tasks.items():
-        console.print(outcome(name, task), markup=False)
+        console.print(calibration.outcome(name, task), markup=False)
+    return found
 
 
 def _table(found: "Calibration") -> Table:

@@ -57,7 +57,7 @@ class GoldScores(NamedTuple):
     choice: Tensor
 
 
-def calibrate_run(
+def calibrate_tagger(
     tagger: "Tagger",
     path: Path,
     corpora: Mapping[str, Corpus],

@@ -3,22 +3,15 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hyperloader.codec.batch import encode_words
 from hyperloader.codec.codec import Codec
 from hyperloader.corpora.corpus import SPLITS, Corpus
-from hyperloader.corpora.registry import (
-    corpus_name,
-    find_parts,
-    is_single_part,
-    load_corpora,
-    load_corpus,
-    part_of,
-    read_parts,
-)
+from hyperloader.corpora.readers import read_part
+from hyperloader.corpora.registry import corpus_name, load_corpora
 from hyperloader.corpora.stats import LEAKY, corpus_stats
 from hyperloader.errors import ConfigError, DataError, unknown
 from hyperloader.evaluation.metrics import ScoredExample, TaskScores, average, score_examples
@@ -138,6 +131,8 @@ def evaluate_tagger(
         HyperloaderError: a task that the tagger does not have.
     """
     if isinstance(data, Mapping):
+        if absent := [name for name in tasks or () if name not in data]:
+            raise ConfigError(unknown("task", absent[0], data))
         corpora = {name: data[name] for name in tasks or data}
     else:
         corpora = load_for(data, tagger.tasks, tasks, split)
@@ -171,37 +166,50 @@ def load_for(
     """The corpora at ``data`` that a model with the tasks ``known`` is to be scored on.
 
     A folder with one folder per task gives those that the model has, or those that ``tasks``
-    names. A single corpus (a file, or a folder whose files are its parts) is scored as the one
-    task that ``tasks`` names, else as the task it is named after, else as the model's only task.
-    A single file whose name does not say which part it is counts as ``split``.
+    names. A single corpus is scored as the one task that ``tasks`` names, else as the task that it
+    is named after, else as the model's only task. A single file is scored whole, as ``split``.
 
     Raises:
         DataError: nothing there, or not readable.
-        ConfigError: it cannot be told which task a single corpus is for, or a task is unknown.
+        ConfigError: a task is unknown, or it cannot be told which task a single corpus is for.
     """
     path = Path(data)
     for name in tasks or ():
         if name not in known:
             raise ConfigError(unknown("task", name, known))
-    if not path.exists() or not (is_single_part(path) or find_parts(path)):
-        present = [name for name in known if (path / name).is_dir()]
-        return load_corpora(path, tasks or present or None, require=())
-    if tasks and len(set(tasks)) > 1:
-        raise ConfigError(f"{path} is a single corpus; give one task for it, not {len(tasks)}")
-    name = corpus_name(path)
-    if tasks:
-        name = tasks[0]
-    elif name not in known:
-        if len(known) > 1:
-            raise ConfigError(
-                f"{path} is a single corpus named {name!r}, and the model has no such task; say "
-                f"which it is for with --task (known: {', '.join(known)})"
-            )
-        name = known[0]
-    if is_single_part(path) and part_of(path) is None:
-        (examples,) = read_parts(path, name).values()
-        return {name: Corpus(name, {**dict.fromkeys(SPLITS, ()), split: examples})}
-    return {name: load_corpus(path, name, require=())}
+    if present := [name for name in known if (path / name).is_dir()]:
+        return load_corpora(path, tasks or present, require=())
+    if path.is_file():
+        examples = read_sentences(path)
+        corpora = {examples[0].task: Corpus(examples[0].task, {split: examples})}
+    else:
+        corpora = load_corpora(path, require=())
+    (found, *others) = corpora
+    if others or (tasks and len(set(tasks)) > 1):
+        raise ConfigError(
+            f"none of the corpora in {path} has the name of a task of the model "
+            f"(corpora: {', '.join(corpora)}; tasks: {', '.join(known)}); name the folders after "
+            "tasks, or give one corpus and --task"
+        )
+    if not tasks and found not in known and len(known) > 1:
+        raise ConfigError(
+            f"{path} is a single corpus named {found!r}, and the model has no such task; say with "
+            f"--task which one it is for (known: {', '.join(known)})"
+        )
+    name = tasks[0] if tasks else found if found in known else known[0]
+    splits = {
+        part: tuple(replace(example, task=name) for example in corpora[found].splits.get(part, ()))
+        for part in SPLITS
+    }
+    return {name: Corpus(name, splits)}
+
+
+def read_sentences(path: Path) -> tuple[Example, ...]:
+    """The sentences of one file, or of one folder with ``seq.in``, in their order.
+
+    Raises DataError for what cannot be read.
+    """
+    return read_part(path, corpus_name(path))
 
 
 def run_data(run: str | Path) -> Path:
