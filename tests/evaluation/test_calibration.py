@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -38,11 +37,6 @@ from training_helpers import corpora
 CODEC = tiny_codec()
 MODEL = sharpened(CODEC, 1)
 HOT = {"music": 3.0, "flights": 0.5}
-
-
-def gold_of(model: Any, codec: Any, examples: Sequence[Example]) -> list[GoldScores]:
-    windows = [w for example in examples for w in encode_example(codec, example)]
-    return gold_scores(model, codec, windows)
 
 
 def token_tagger() -> tuple[TokenTagger, TokenCodec]:
@@ -110,7 +104,7 @@ def test_gold_scores_are_those_of_a_walk_along_the_gold_tags() -> None:
         chosen = [e for e in examples() if e.task == task]
         found = [
             scores[i, choice[i]].item()
-            for scores, choice in gold_of(MODEL, CODEC, chosen)
+            for scores, choice in gold_scores(MODEL, CODEC, chosen)
             for i in range(len(choice))
         ]
         expected = []
@@ -124,7 +118,7 @@ def test_gold_scores_are_those_of_a_walk_along_the_gold_tags() -> None:
 def test_gold_scores_of_a_head_are_its_softmax() -> None:
     model, codec = token_tagger()
     example = Example(("play", "robin", "redbreast"), (Span(1, 3, "artist"),), "music")
-    (found,) = gold_of(model, codec, [example])
+    (found,) = gold_scores(model, codec, [example])
     (window,) = encode_words(codec, example.words, "music")
     batch = collate_tokens([window], codec.pieces.pad)
     with torch.no_grad():
@@ -132,7 +126,7 @@ def test_gold_scores_of_a_head_are_its_softmax() -> None:
     torch.testing.assert_close(found.scores.exp(), logits.softmax(-1))
     assert [codec.tags[n] for n in found.choice.tolist()] == ["O", "B-artist", "I-artist"]
     lengths = [Example(("a",) * n, (), "music") for n in (3, 1, 3, 2)]
-    assert sorted(len(s.choice) for s in gold_of(model, codec, lengths)) == [1, 2, 6]
+    assert sorted(len(s.choice) for s in gold_scores(model, codec, lengths)) == [1, 2, 6]
 
 
 # What a temperature does to an answer
@@ -211,7 +205,7 @@ def test_tasks_with_few_sentences_share_the_temperature_of_all() -> None:
     dining, home = found.tasks["dining"], found.tasks["home"]
     assert (dining.shared, home.shared) == (False, True)
     assert (dining.sentences, home.sentences, found.fitted_on) == (60, 10, "these")
-    gold = {name: gold_of(model, codec, part) for name, part in given_.items()}
+    gold = {name: gold_scores(model, codec, part) for name, part in given_.items()}
     assert dining.decisions == sum(len(part.choice) for part in gold["dining"])
     together = fit_temperature([*gold["dining"], *gold["home"]])
     assert home.fitted == pytest.approx(together, rel=1e-3)
@@ -305,7 +299,7 @@ def test_what_ships_is_calibrated_for_real_sentences(shared: Path) -> None:
     assert tuple(found.tasks) == checkpoint.model.config.tasks
     assert found.overall.ece_after < found.overall.ece_before
     (corpus,) = load_corpora(shared / "data/labelled", ["restaurant"]).values()
-    gold = gold_of(checkpoint.model, checkpoint.codec, corpus.splits["test"][::20])
+    gold = gold_scores(checkpoint.model, checkpoint.codec, corpus.splits["test"][::20])
 
     def unlikely(temperature: float) -> float:
         return sum(

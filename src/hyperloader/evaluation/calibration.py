@@ -11,29 +11,20 @@ calibration error of the spans that are predicted in them is no higher.
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
 from hyperloader.checkpoint import calibrate_checkpoint, checkpoint_folder
-from hyperloader.codec.batch import collate, encode_example
+from hyperloader.codec.batch import encode_example
 from hyperloader.codec.codec import Codec
-from hyperloader.codec.windows import EncodedWindow
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.errors import DataError
 from hyperloader.evaluation.evaluate import evenly, load_for, predict, run_data
 from hyperloader.evaluation.metrics import ScoredExample
 from hyperloader.evaluation.reliability import reliability
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.outputs.sentt.codec import SentTCodec
-from hyperloader.outputs.sentt.decisions import find_decisions
-from hyperloader.outputs.sentt.grammar import Grammar
-from hyperloader.outputs.sentt.losses import decision_scores
-from hyperloader.outputs.sentt.model import TaggingModel
-from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
-from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.outputs.output import GoldScores
+from hyperloader.outputs.registry import output_of
 from hyperloader.types import Example
 
 if TYPE_CHECKING:
@@ -46,15 +37,6 @@ ENOUGH = 50
 FITTED, MEASURED = 2000, 500
 FOLDS = 5
 COLDEST, HOTTEST, HALVINGS = 0.1, 10.0, 24
-BATCH = 32
-
-
-class GoldScores(NamedTuple):
-    """N decisions: ``scores`` (N, K) log-probabilities of their options, minus infinity where
-    there is none, and the gold ``choice`` (N,)."""
-
-    scores: Tensor
-    choice: Tensor
 
 
 def calibrate_tagger(
@@ -137,10 +119,7 @@ def calibrate(
     gold: dict[str, list[list[GoldScores]]] = {}
     for name, parts in folds.items():
         tell(name)
-        gold[name] = [
-            gold_scores(model, codec, [w for e in part for w in encode_example(codec, e)])
-            for part in parts
-        ]
+        gold[name] = [gold_scores(model, codec, part) for part in parts]
 
     def fit(names: Sequence[str], without: int | None = None) -> float:
         """The temperature of some tasks' sentences, those of one fold left out."""
@@ -258,72 +237,13 @@ def _errors(before: Sequence[ScoredExample], after: Sequence[ScoredExample]) -> 
     )
 
 
-@torch.no_grad()
 def gold_scores(
-    model: AttachedModel, codec: Codec, windows: Sequence[EncodedWindow]
+    model: AttachedModel, codec: Codec, examples: Sequence[Example]
 ) -> list[GoldScores]:
-    """The scores of all gold decisions in ``windows`` of one task, on the CPU, batch by batch.
-
-    The windows have targets; they may come in any order.
+    """The scores of all gold decisions in ``examples`` of one task, on the CPU, batch by batch.
 
     Raises:
-        TypeError: ``codec`` is not of the model's kind.
+        DataError: a span has a label that the task does not have.
     """
-    ordered = sorted(windows, key=lambda window: len(window.source))
-    training = model.training
-    model.eval()
-    try:
-        if isinstance(model, TaggingModel) and isinstance(codec, SentTCodec):
-            return _of_text(model, codec, ordered)
-        if isinstance(model, TokenTagger) and isinstance(codec, TokenCodec):
-            return _of_head(model, codec, ordered)
-    finally:
-        model.train(training)
-    raise TypeError(f"a {type(model).__name__} does not go with a {type(codec).__name__}")
-
-
-def _of_text(
-    model: TaggingModel, codec: SentTCodec, windows: Sequence[EncodedWindow]
-) -> list[GoldScores]:
-    grammar, found = Grammar(codec.tag_ids), []
-    for start in range(0, len(windows), BATCH):
-        part = windows[start : start + BATCH]
-        decisions = find_decisions(part, codec, grammar)
-        batch = collate(part, codec.pieces.pad)
-        assert batch.labels is not None
-        states = model.decoder_states(
-            batch.input_ids.to(model.device),
-            batch.attention_mask.to(model.device),
-            batch.labels.to(model.device),
-            task_ids=model.task_ids(batch.tasks),
-        )
-        output = model.backbone.lm_head.weight
-        scores = decision_scores(states, decisions, grammar, output, model.output_scale).cpu()
-        # The columns of other tasks' tags are of no use here.
-        used = decisions.allowed.any(0).nonzero()[:, 0]
-        choice = torch.searchsorted(used, decisions.choice)
-        found.append(GoldScores(scores[:, used], choice))
-    return found
-
-
-def _of_head(
-    model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
-) -> list[GoldScores]:
-    found, start = [], 0
-    while start < len(windows):
-        # Rows of one length only: the gates see padding.
-        length, end = len(windows[start].source), start + 1
-        while end < min(len(windows), start + BATCH) and len(windows[end].source) == length:
-            end += 1
-        batch = collate_tokens(windows[start:end], codec.pieces.pad)
-        assert batch.labels is not None
-        logits = model(
-            batch.input_ids.to(model.device),
-            batch.attention_mask.to(model.device),
-            first=batch.first.to(model.device),
-        ).logits
-        known = batch.labels >= 0
-        scores = logits.float().log_softmax(-1).cpu()[known]
-        found.append(GoldScores(scores, batch.labels[known]))
-        start = end
-    return found
+    windows = [w for example in examples for w in encode_example(codec, example)]
+    return output_of(model).gold_scores(model, codec, windows) if windows else []

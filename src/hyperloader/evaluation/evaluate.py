@@ -17,8 +17,8 @@ from hyperloader.errors import ConfigError, DataError, unknown
 from hyperloader.evaluation.metrics import ScoredExample, TaskScores, average, score_examples
 from hyperloader.evaluation.reliability import Reliability, reliability
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.outputs.build import build_decoder
-from hyperloader.outputs.sentt.decoding.decoder import tag_words
+from hyperloader.outputs.decoded import tag_words
+from hyperloader.outputs.registry import output_of
 from hyperloader.types import Example
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def predict(
 
     ``temperatures`` of the tasks change spans' scores and nothing else.
     """
-    decoder = build_decoder(model, codec, temperatures)
+    decoder = output_of(model).decoder(model, codec, temperatures)
     # Longest first, so that the sentences of a chunk are alike and padding is small.
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i].words))
     scored: dict[int, ScoredExample] = {}

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hyperloader.codec.batch import pad_rows
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.evaluation.evaluate import seen_in_training, select_examples
 from hyperloader.evaluation.metrics import score_task
+from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tags import INSIDE, OUTSIDE, parse_tags
@@ -64,7 +66,6 @@ def reference_evaluation(
     return {"tasks": tasks, "average": {"tasks": len(tasks), "reference": {"f1": mean}}}
 
 
-@torch.no_grad()
 def reference_task_f1(
     model: Any,
     codec: Any,
@@ -78,13 +79,24 @@ def reference_task_f1(
     Raises:
         ConfigError: the model writes no text.
     """
-    if not (isinstance(model, TaggingModel) and isinstance(codec, SentTCodec)):
+    if model.output != TaggingModel.output:
         raise ConfigError(
             f"reference scoring is for models that write text, and {model.config.method!r} has a "
             "tagging head; omit --scoring"
         )
-    model.eval()
-    gold = [_text(codec, _target(codec, example)) for example in examples]
+    with evaluating(model), torch.no_grad():
+        predicted = _generated(model, codec, examples, batch_size, advance)
+    return reference_f1([_text(codec, _target(codec, e)) for e in examples], predicted)
+
+
+def _generated(
+    model: TaggingModel,
+    codec: SentTCodec,
+    examples: Sequence[Example],
+    batch_size: int,
+    advance: Callable[[int], None],
+) -> list[str]:
+    """What the model writes for each example, as text."""
     predicted = [""] * len(examples)
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i].words))
     for start in range(0, len(order), batch_size):
@@ -93,9 +105,8 @@ def reference_task_f1(
             _cut(codec.encode_source(examples[i].words[: codec.max_words], examples[i].task))
             for i in chunk
         ]
-        width = max(map(len, sources))
         pad = codec.pieces.pad
-        ids = torch.tensor([[*s, *[pad] * (width - len(s))] for s in sources], device=model.device)
+        ids = pad_rows(sources, pad).to(model.device)
         out = model.generate(
             ids,
             task=examples[chunk[0]].task,
@@ -107,7 +118,7 @@ def reference_task_f1(
         for i, row in zip(chunk, out.tolist(), strict=True):
             predicted[i] = _text(codec, row)
         advance(len(chunk))
-    return reference_f1(gold, predicted)
+    return predicted
 
 
 def reference_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
