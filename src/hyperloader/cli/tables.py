@@ -62,12 +62,18 @@ def print_tasks(console: Console, document: dict[str, Any], *, brief: bool) -> N
     for name, score in document["tasks"].items():
         if "per_label" in score and not brief:
             console.print(f"\n[bold]{escape(name)}[/bold]")
-            console.print(measure_table(score))
-            console.print(label_table(score))
+            print_scores(console, score)
         for note in score.get("notes", ()):
             console.print(f"{name}: {note}", markup=False, soft_wrap=True)
     if found := document.get("calibration"):
         console.print(f"ECE of all {found['spans']:,} predicted spans: {found['ece']:.4f}")
+
+
+def print_scores(console: Console, score: dict[str, Any]) -> None:
+    """One task by every measure, then label by label."""
+    console.print(measure_table(score))
+    console.print("COR right, INC wrong, PAR partly right, MIS missed, SPU spurious", style="dim")
+    console.print(label_table(score))
 
 
 def measure_table(score: dict[str, Any]) -> Table:
