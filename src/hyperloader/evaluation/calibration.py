@@ -103,7 +103,7 @@ def calibrate(
 
     Args:
         source: what the sentences are, for the record.
-        sentences: of a task at most; they are taken evenly over the part.
+        sentences: per task at most; they are taken evenly over the part.
         tell: told of each task that it comes to.
 
     Raises:

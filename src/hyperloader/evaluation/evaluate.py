@@ -218,7 +218,7 @@ def run_data(run: str | Path) -> Path:
 
     folder = Path(run)
     if not (folder / RUN).is_file():
-        raise ConfigError(f"{run} does not say what data it was trained on; give --data")
+        raise ConfigError(f"{run} does not say what data it was trained on; give --data DIR")
     return Path(RunFolder(folder).about()["data"])
 
 
@@ -286,7 +286,7 @@ def f1_evaluator(
     """A function from a model to its micro F1 (seqeval, default mode) on validation sentences.
 
     Args:
-        sentences: of each task at most; they are taken evenly over the part.
+        sentences: per task at most; they are taken evenly over the part.
     """
     chosen: dict[str, Sequence[Example]] = {}
     for name, corpus in corpora.items():

@@ -88,7 +88,7 @@ def write_html_report(
     subtitle: str = "",
     max_errors: int = MAX_ERRORS,
 ) -> None:
-    """Write one HTML file that needs nothing beside it: no script, no font, no image.
+    """Write one self-contained HTML file: no script, no font, no image.
 
     ``subtitle`` is plain text (the run, the command, the date), its line breaks are kept. Of
     each task at most ``max_errors`` sentences with errors are shown, in the order of
@@ -219,9 +219,9 @@ def _heat(confusion: Confusion) -> str:
     caption = "Gold labels down, predicted labels across, most errors first; shaded by share of row"
     content = f'<thead><tr><th scope="col">gold</th>{columns}</tr></thead>\n<tbody>\n{body}</tbody>'
     return _scroll(caption, content, "heat") + (
-        '<p class="note">Bold on the diagonal: the label is right, be the boundary right or not. '
-        f"A task with more than {MAX_LABELS} labels shows those with most errors; the rest share "
-        "(other).</p>\n"
+        '<p class="note">Bold on the diagonal: the label is right, whether or not the boundaries '
+        f"are. A task with more than {MAX_LABELS} labels shows those with most errors; the rest "
+        "share (other).</p>\n"
     )
 
 

@@ -91,7 +91,8 @@ def score_files(gold: str | Path, predicted: str | Path) -> FileScores:
             written.append(name)
     scores = score_task(
         paths[1].name,
-        *default,
+        default[0],
+        default[1],
         [len(e.words) for e in sides[0]],
         strict=(strict[0], strict[1]) if written else None,
     )

@@ -138,8 +138,8 @@ def reference_f1(gold: Sequence[str], predicted: Sequence[str]) -> float:
         )
     truth = [sbio_to_bio(text) for text in gold]
     guess = [_fit(sbio_to_bio(text), len(t)) for text, t in zip(predicted, truth, strict=True)]
-    spans = [[parse_tags(tags, scheme="bio") for tags in side] for side in (truth, guess)]
-    return score_task("reference", *spans, [len(tags) for tags in truth]).default.f1
+    gold_spans, spans = ([parse_tags(t, scheme="bio") for t in side] for side in (truth, guess))
+    return score_task("reference", gold_spans, spans, [len(t) for t in truth]).default.f1
 
 
 def sbio_to_bio(text: str) -> list[str]:
