@@ -9,7 +9,7 @@ import pytest
 
 from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
 from hyperloader.checkpoint import Checkpoint
-from hyperloader.codec.batch import EncodedWindow
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.writers import write_corpus
 from hyperloader.errors import ConfigError, DataError, HyperloaderError
