@@ -23,6 +23,7 @@ from hyperloader.cli import (
     pretrain,
     quickstart,
     recipes,
+    score,
     similarity,
     tag,
     tasks,
@@ -54,6 +55,7 @@ app = typer.Typer(
 app.command()(quickstart.quickstart)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(score.score)
 app.command()(calibrate.calibrate)
 app.command()(export.export)
 app.command()(tag.tag)
