@@ -25,6 +25,7 @@ LAYERS = (
     {"reproduction"},
     {"experiments", "benchmarks"},
     {"cli"},
+    {"__main__"},
 )
 TOGETHER = {
     "tags": {"types"},

@@ -13,7 +13,7 @@ from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.given import Labelled, corpora_of
 from hyperloader.corpora.writers import write_corpus
 from hyperloader.errors import ConfigError
-from hyperloader.evaluation.calibration import ENOUGH, FITTED
+from hyperloader.evaluation.calibration import ENOUGH, calibrate_tagger, outcome
 from hyperloader.evaluation.evaluate import f1_evaluator
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
@@ -181,23 +181,25 @@ def _finish(
     console.print(f"best checkpoint: after step {state.best_step or state.step}")
     device = str(trainer.accelerator.device)
     if calibrate and is_first():
-        calibrate_run(run, select_data(trainer.recipe, corpora), device, console)
+        _calibrate(run, select_data(trainer.recipe, corpora), device, console)
     trainer.accelerator.wait_for_everyone()
     return Tagger.from_pretrained(run, device)
 
 
-def calibrate_run(run: Path, corpora: Mapping[str, Corpus], device: str, console: Console) -> None:
+def _calibrate(run: Path, corpora: Mapping[str, Corpus], device: str, console: Console) -> None:
     """Calibrate the best checkpoint of a run that has just ended, if its ``corpora`` (the share
     that it was trained on) have enough validation sentences."""
-    from hyperloader.cli.calibrate import calibrate_tagger
-
     count = sum(len(corpus.splits["validation"]) for corpus in corpora.values())
     if count < ENOUGH:
         console.print(f"not calibrated: {count} validation sentences, and it takes {ENOUGH}")
         return
     tagger = Tagger.from_pretrained(run, device, tagging_only=False)
-    found = calibrate_tagger(tagger, run, corpora, console, FITTED)
+    with console.status("calibrating"):
+        found = calibrate_tagger(tagger, run, corpora)
+    for name, task in found.tasks.items():
+        console.print(outcome(name, task), markup=False, soft_wrap=True)
     console.print(
-        f"calibrated: the ECE of {found.overall.spans:,} validation spans went from "
-        f"{found.overall.ece_before:.4f} to {found.overall.ece_after:.4f}"
+        f"calibrated: the ECE of {found.overall.spans:,} held-out validation spans went from "
+        f"{found.overall.ece_before:.4f} to {found.overall.ece_after:.4f}",
+        soft_wrap=True,
     )

@@ -1,34 +1,23 @@
 """The face that users see: texts in, spans with labels, character offsets and scores out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import torch
 
-from hyperloader import hub
+from hyperloader import hub, tagging
 from hyperloader.builtin import BUILTIN
 from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
 from hyperloader.codec.batch import encode_words
 from hyperloader.codec.codec import Codec
-from hyperloader.errors import ConfigError, HyperloaderError, unknown
+from hyperloader.errors import HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.decoded import decode_sentences
 from hyperloader.outputs.registry import output_of
-from hyperloader.tagging import (
-    Places,
-    TagOptions,
-    check_options,
-    check_text,
-    check_words,
-    joined_places,
-    tagged_text,
-    word_places,
-)
 from hyperloader.types import TaggedText
 
 if TYPE_CHECKING:
@@ -38,7 +27,6 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-SHOWN_TASKS = 8
 _Context = TypeVar("_Context")
 
 
@@ -97,8 +85,7 @@ class Tagger:
             CheckpointError: nothing there, incomplete, damaged or a pickle.
             ConfigError: an unknown precision, or int8 where it cannot be.
         """
-        if precision not in PRECISIONS:
-            raise ConfigError(unknown("precision", precision, PRECISIONS))
+        tagging.check_precision(precision, PRECISIONS)
         if revision is not None or hub.is_repository(path):
             path = hub.fetch(
                 str(path),
@@ -108,16 +95,7 @@ class Tagger:
                 token=token,
             )
         checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
-        if device is not None:
-            try:
-                checkpoint.model.to(device)
-            except (RuntimeError, AssertionError) as error:
-                reason = str(error).splitlines()[0]
-                raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
-        if precision == "bfloat16":
-            checkpoint.model.to(torch.bfloat16)
-        elif precision == "int8":
-            quantise(checkpoint.model)
+        tagging.place(checkpoint.model, device, precision)
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
 
     @property
@@ -141,7 +119,7 @@ class Tagger:
 
     @overload
     def tag(  # type: ignore[overload-overlap]  # a str is one text, not a sequence of letters
-        self, texts: str, task: str | None = None, **options: Unpack[TagOptions]
+        self, texts: str, task: str | None = None, **options: Unpack[tagging.TagOptions]
     ) -> TaggedText: ...
 
     @overload
@@ -149,7 +127,7 @@ class Tagger:
         self,
         texts: Sequence[str],
         task: str | Sequence[str] | None = None,
-        **options: Unpack[TagOptions],
+        **options: Unpack[tagging.TagOptions],
     ) -> list[TaggedText]: ...
 
     def tag(
@@ -178,11 +156,11 @@ class Tagger:
                 are several, a text that is not a string or holds a lone surrogate, or a number
                 out of its range.
         """
-        check_options(batch_size, min_score, alternatives)
+        tagging.check_options(batch_size, min_score, alternatives)
         given = [texts] if isinstance(texts, str) else texts
         for i, text in enumerate(given):
-            check_text(text, f"text {i}")
-        places = [word_places(text) for text in given]
+            tagging.check_text(text, f"text {i}")
+        places = [tagging.word_places(text) for text in given]
         words = [
             tuple(text[a:b] for a, b in spots) for text, spots in zip(given, places, strict=True)
         ]
@@ -191,7 +169,10 @@ class Tagger:
 
     @overload
     def tag_words(  # type: ignore[overload-overlap]  # as above
-        self, sentences: Sequence[str], task: str | None = None, **options: Unpack[TagOptions]
+        self,
+        sentences: Sequence[str],
+        task: str | None = None,
+        **options: Unpack[tagging.TagOptions],
     ) -> TaggedText: ...
 
     @overload
@@ -199,7 +180,7 @@ class Tagger:
         self,
         sentences: Sequence[Sequence[str]],
         task: str | Sequence[str] | None = None,
-        **options: Unpack[TagOptions],
+        **options: Unpack[tagging.TagOptions],
     ) -> list[TaggedText]: ...
 
     def tag_words(
@@ -220,13 +201,13 @@ class Tagger:
         Raises:
             HyperloaderError: as :meth:`tag`, a string in place of words, and an empty word.
         """
-        check_options(batch_size, min_score, alternatives)
+        tagging.check_options(batch_size, min_score, alternatives)
         one = not isinstance(sentences, str) and bool(sentences) and isinstance(sentences[0], str)
         given = [sentences] if one or isinstance(sentences, str) else sentences
-        check_words(given)
+        tagging.check_words(given)
         words = [tuple(sentence) for sentence in given]
         texts = [" ".join(sentence) for sentence in words]
-        places = [joined_places(sentence) for sentence in words]
+        places = [tagging.joined_places(sentence) for sentence in words]
         found = self._tag(texts, words, places, task, batch_size, min_score, alternatives)
         return found[0] if one else found
 
@@ -237,7 +218,7 @@ class Tagger:
         task: str | Iterable[str] | None = None,
         *,
         as_tuples: Literal[False] = False,
-        **options: Unpack[TagOptions],
+        **options: Unpack[tagging.TagOptions],
     ) -> Iterator[TaggedText]: ...
 
     @overload
@@ -247,7 +228,7 @@ class Tagger:
         task: str | Iterable[str] | None = None,
         *,
         as_tuples: Literal[True],
-        **options: Unpack[TagOptions],
+        **options: Unpack[tagging.TagOptions],
     ) -> Iterator[tuple[TaggedText, _Context]]: ...
 
     def pipe(
@@ -274,27 +255,20 @@ class Tagger:
             >>> for tagged, row in tagger.pipe(rows, "snips", as_tuples=True):
             ...     print(row["id"], tagged.spans)
         """
-        check_options(batch_size, min_score, alternatives)
+        tagging.check_options(batch_size, min_score, alternatives)
         if isinstance(task, Sized) and not isinstance(task, str) and isinstance(texts, Sized):
-            _check_count(len(texts), len(task))
-        names = repeat(self._known(task)) if isinstance(task, str | None) else iter(task)
-        rest = iter(texts)
-        while waiting := list(islice(rest, 4 * batch_size)):
-            chosen = list(islice(names, len(waiting)))
-            if len(chosen) < len(waiting):
-                raise HyperloaderError("the tasks end before the texts do: give one per text")
+            tagging.check_count(len(texts), len(task))
+        tasks = repeat(self._known(task)) if isinstance(task, str | None) else task
+        for some, names in tagging.in_step(texts, tasks, 4 * batch_size):
             found = self.tag(
-                [text for text, _ in waiting] if as_tuples else waiting,
-                chosen,
+                [text for text, _ in some] if as_tuples else some,
+                names,
                 batch_size=batch_size,
                 min_score=min_score,
                 alternatives=alternatives,
             )
-            if as_tuples:
-                contexts = [context for _, context in waiting]
-                yield from zip(found, contexts, strict=True)
-            else:
-                yield from found
+            contexts = [context for _, context in some] if as_tuples else []
+            yield from zip(found, contexts, strict=True) if as_tuples else found
 
     def evaluate(
         self,
@@ -349,8 +323,7 @@ class Tagger:
         """
         from hyperloader.model_card import model_card
 
-        if precision not in STORED:
-            raise ConfigError(unknown("precision to store", precision, STORED))
+        tagging.check_precision(precision, STORED)
         card = model_card(self, name=name or Path(path).name, license=license, metrics=metrics)
         save_checkpoint(
             Path(path),
@@ -375,14 +348,9 @@ class Tagger:
     ) -> str:
         """Upload the tagger to the Hugging Face Hub, in one commit; the commit's address.
 
-        The repository is made if need be; of an earlier tagger in it nothing stays. A backbone
-        that is a folder of this machine is stored with the tagger.
-
-        Args:
-            repository: ``owner/name``.
-            private: whether a repository that is made here is private; default: the owner's
-                setting.
-            token: default: the one that ``hf auth login`` stored.
+        The repository ``owner/name`` is made if need be, ``private`` or as its owner's settings
+        say; of an earlier tagger in it nothing stays. A backbone that is a folder of this machine
+        is stored with the tagger. ``token``: default the one that ``hf auth login`` stored.
 
         Raises:
             CheckpointError: no access, or no connection.
@@ -401,21 +369,17 @@ class Tagger:
             return hub.share(folder, repository, private=private, token=token, message=message)
 
     def __repr__(self) -> str:
-        tasks = list(self.tasks[:SHOWN_TASKS])
-        if len(self.tasks) > SHOWN_TASKS:
-            tasks.append(f"and {len(self.tasks) - SHOWN_TASKS} more")
         backbone = self.model.backbone_name or "a backbone of its own"
-        calibrated = "calibrated" if self.calibration else "not calibrated"
         return (
-            f"<Tagger: {self.model.config.method} on {backbone}, tasks {', '.join(tasks)}, "
-            f"{calibrated}, on {self.device}>"
+            f"<Tagger: {self.model.config.method} on {backbone}, tasks {tagging.shown(self.tasks)}, "
+            f"{'' if self.calibration else 'not '}calibrated, on {self.device}>"
         )
 
     def _tag(
         self,
         texts: Sequence[str],
         words: Sequence[tuple[str, ...]],
-        places: Sequence[Places],
+        places: Sequence[tagging.Places],
         task: str | Sequence[str] | None,
         batch_size: int,
         min_score: float,
@@ -423,7 +387,7 @@ class Tagger:
     ) -> list[TaggedText]:
         """Tag ``texts`` whose ``words`` lie at ``places`` (characters, end exclusive)."""
         tasks = [self._known(task)] * len(texts) if isinstance(task, str | None) else task
-        _check_count(len(texts), len(tasks))
+        tagging.check_count(len(texts), len(tasks))
         for name in dict.fromkeys(tasks):
             self._known(name)
         encoded = [
@@ -434,7 +398,7 @@ class Tagger:
             self._decoder, encoded, batch_size=batch_size, alternatives=alternatives
         )
         return [
-            tagged_text(*about, min_score)
+            tagging.tagged_text(*about, min_score)
             for about in zip(texts, words, places, tasks, found, strict=True)
         ]
 
@@ -447,8 +411,3 @@ class Tagger:
         if task not in self.tasks:
             raise HyperloaderError(unknown("task", task, self.tasks))
         return task
-
-
-def _check_count(texts: int, tasks: int) -> None:
-    if texts != tasks:
-        raise HyperloaderError(f"{texts} texts but {tasks} tasks: give one per text")

@@ -1,15 +1,21 @@
 """What stands around a tagger's model: texts become words, decoded words become tagged texts."""
 
 import re
-from collections.abc import Sequence
-from itertools import accumulate
-from typing import TypedDict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice
+from typing import TypedDict, TypeVar
 
-from hyperloader.errors import HyperloaderError
+import torch
+
+from hyperloader.errors import ConfigError, HyperloaderError, unknown
+from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.decoded import DecodedWindow
 from hyperloader.types import TaggedSpan, TaggedText
 
+T = TypeVar("T")
 Places = Sequence[tuple[int, int]]
+FEW = 8
 _WORD = re.compile(r"\S+")
 
 
@@ -31,6 +37,61 @@ def check_options(batch_size: int, min_score: float, alternatives: int) -> None:
         )
     if alternatives < 0:
         raise HyperloaderError(f"{alternatives} alternatives per word: give 0 (none) or more")
+
+
+def check_precision(name: str, known: Iterable[str]) -> None:
+    """Raise ConfigError for an unknown precision."""
+    if name not in known:
+        raise ConfigError(unknown("precision", name, known))
+
+
+def place(model: AttachedModel, device: str | None, precision: str) -> None:
+    """Bring ``model`` to a device, and let it compute in float32, bfloat16 or int8.
+
+    Raises:
+        HyperloaderError: the device cannot be used.
+        ConfigError: int8 where it cannot be.
+    """
+    if device is not None:
+        try:
+            model.to(device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
+    if precision == "bfloat16":
+        model.to(torch.bfloat16)
+    elif precision == "int8":
+        quantise(model)
+
+
+def in_step(
+    texts: Iterable[T], tasks: Iterable[str], size: int
+) -> Iterator[tuple[list[T], list[str]]]:
+    """``size`` texts at a time with as many tasks.
+
+    Raises:
+        HyperloaderError: the tasks end before the texts do.
+    """
+    rest, names = iter(texts), iter(tasks)
+    while some := list(islice(rest, size)):
+        chosen = list(islice(names, len(some)))
+        if len(chosen) < len(some):
+            raise HyperloaderError("the tasks end before the texts do: give one per text")
+        yield some, chosen
+
+
+def check_count(texts: int, tasks: int) -> None:
+    """Raise HyperloaderError unless there is a task for each text."""
+    if texts != tasks:
+        raise HyperloaderError(f"{texts} texts but {tasks} tasks: give one per text")
+
+
+def shown(tasks: Sequence[str]) -> str:
+    """The first few of ``tasks``, and how many more there are."""
+    names = list(tasks[:FEW])
+    if len(tasks) > FEW:
+        names.append(f"and {len(tasks) - FEW} more")
+    return ", ".join(names)
 
 
 def check_text(text: object, what: str) -> None:
