@@ -4,9 +4,10 @@ Only safetensors, JSON and the model card are ever fetched.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hyperloader.errors import CheckpointError
 
@@ -61,16 +62,16 @@ def fetch(
 
 
 def share(
-    folder: Path,
+    save: Callable[[Path], None],
     repository: str,
     *,
     private: bool | None = None,
     token: str | bool | None = None,
     message: str = "Upload tagger",
 ) -> str:
-    """Upload the saved tagger in ``folder`` as one commit; the address of the commit.
+    """Upload what ``save`` writes into a folder as one commit; the address of the commit.
 
-    The repository is made if need be. Weights and JSON files that it has and ``folder`` has not
+    The repository is made if need be. Weights and JSON files that it has and the folder has not
     are removed in the same commit, so that what is there is this tagger and nothing else.
 
     Raises:
@@ -79,14 +80,17 @@ def share(
     from huggingface_hub import HfApi
 
     api = HfApi(token=token, library_name="hyperloader")
-    with _explained(repository, None):
-        made = api.create_repo(repository, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=made.repo_id,
-            folder_path=folder,
-            commit_message=message,
-            delete_patterns=list(REPLACED),
-        )
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "tagger"
+        save(folder)
+        with _explained(repository, None):
+            made = api.create_repo(repository, private=private, exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=made.repo_id,
+                folder_path=folder,
+                commit_message=message,
+                delete_patterns=list(REPLACED),
+            )
     return str(commit.commit_url)
 
 

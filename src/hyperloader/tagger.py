@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from itertools import repeat
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import torch
@@ -18,6 +17,7 @@ from hyperloader.errors import HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.outputs.decoded import decode_sentences
 from hyperloader.outputs.registry import output_of
+from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Tagger:
 
     @overload
     def tag(  # type: ignore[overload-overlap]  # a str is one text, not a sequence of letters
-        self, texts: str, task: str | None = None, **options: Unpack[tagging.TagOptions]
+        self, texts: str, task: str | None = None, **options: Unpack[TagOptions]
     ) -> TaggedText: ...
 
     @overload
@@ -127,7 +127,7 @@ class Tagger:
         self,
         texts: Sequence[str],
         task: str | Sequence[str] | None = None,
-        **options: Unpack[tagging.TagOptions],
+        **options: Unpack[TagOptions],
     ) -> list[TaggedText]: ...
 
     def tag(
@@ -141,8 +141,7 @@ class Tagger:
     ) -> TaggedText | list[TaggedText]:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 
-        Words are what white space separates, as in the paper. Text of any length is tagged
-        whole; nothing is cut off.
+        Words are what white space separates. Text of any length is tagged whole.
 
         Args:
             task: one task for all texts, or a sequence with one per text.
@@ -172,7 +171,7 @@ class Tagger:
         self,
         sentences: Sequence[str],
         task: str | None = None,
-        **options: Unpack[tagging.TagOptions],
+        **options: Unpack[TagOptions],
     ) -> TaggedText: ...
 
     @overload
@@ -180,7 +179,7 @@ class Tagger:
         self,
         sentences: Sequence[Sequence[str]],
         task: str | Sequence[str] | None = None,
-        **options: Unpack[tagging.TagOptions],
+        **options: Unpack[TagOptions],
     ) -> list[TaggedText]: ...
 
     def tag_words(
@@ -218,7 +217,7 @@ class Tagger:
         task: str | Iterable[str] | None = None,
         *,
         as_tuples: Literal[False] = False,
-        **options: Unpack[tagging.TagOptions],
+        **options: Unpack[TagOptions],
     ) -> Iterator[TaggedText]: ...
 
     @overload
@@ -228,7 +227,7 @@ class Tagger:
         task: str | Iterable[str] | None = None,
         *,
         as_tuples: Literal[True],
-        **options: Unpack[tagging.TagOptions],
+        **options: Unpack[TagOptions],
     ) -> Iterator[tuple[TaggedText, _Context]]: ...
 
     def pipe(
@@ -313,10 +312,8 @@ class Tagger:
         """Save model, labels, tokenizer, calibration and a model card as one folder, atomically.
 
         Args:
-            precision: how parameters are stored: float32, or bfloat16, which takes half the space
-                and rounds them.
-            whole: store the frozen backbone too; default: only if it has no name that brings it
-                back.
+            precision: of the stored parameters: float32, or bfloat16 (half the space, rounded).
+            whole: store the frozen backbone too; default: only if no name brings it back.
             license: for the model card, such as ``apache-2.0``.
             metrics: scores for the model card: what :meth:`evaluate` gives.
             name: ``owner/name`` on the Hub for the model card's examples; default: ``path``.
@@ -325,15 +322,8 @@ class Tagger:
 
         tagging.check_precision(precision, STORED)
         card = model_card(self, name=name or Path(path).name, license=license, metrics=metrics)
-        save_checkpoint(
-            Path(path),
-            self.model,
-            self.codec,
-            STORED[precision],
-            self.calibration,
-            whole=whole,
-            card=card,
-        )
+        stored = (STORED[precision], self.calibration)
+        save_checkpoint(Path(path), self.model, self.codec, *stored, whole=whole, card=card)
 
     def push_to_hub(
         self,
@@ -356,22 +346,19 @@ class Tagger:
             CheckpointError: no access, or no connection.
         """
         backbone = self.model.backbone_name
-        with TemporaryDirectory() as temporary:
-            folder = Path(temporary) / "tagger"
-            self.save_pretrained(
-                folder,
-                precision=precision,
-                whole=True if backbone and Path(backbone).is_dir() else None,
-                license=license,
-                metrics=metrics,
-                name=repository,
-            )
-            return hub.share(folder, repository, private=private, token=token, message=message)
+
+        def save(folder: Path) -> None:
+            whole = True if backbone and Path(backbone).is_dir() else None
+            about: dict[str, Any] = {"license": license, "metrics": metrics, "name": repository}
+            self.save_pretrained(folder, precision=precision, whole=whole, **about)
+
+        return hub.share(save, repository, private=private, token=token, message=message)
 
     def __repr__(self) -> str:
         backbone = self.model.backbone_name or "a backbone of its own"
+        tasks = tagging.shown(self.tasks)
         return (
-            f"<Tagger: {self.model.config.method} on {backbone}, tasks {tagging.shown(self.tasks)}, "
+            f"<Tagger: {self.model.config.method} on {backbone}, tasks {tasks}, "
             f"{'' if self.calibration else 'not '}calibrated, on {self.device}>"
         )
 
