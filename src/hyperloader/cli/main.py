@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hyperloader import __version__
 from hyperloader.cli import (
     benchmark,
     calibrate,
     data,
+    doctor,
     errors,
     evaluate,
     experiment,
@@ -30,6 +30,7 @@ from hyperloader.cli import (
     train,
     verify,
 )
+from hyperloader.cli.version import full_version
 from hyperloader.errors import HyperloaderError
 from hyperloader.training.interrupt import Stopped
 
@@ -39,14 +40,13 @@ OUR_FAULT, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 app = typer.Typer(
     name="hyperloader",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help=(
         "Sequence labelling for many tasks with one small T5 and generated weights.\n\n"
         'Try it: [bold]hyperloader tag --task restaurant "a cheap thai place downtown"[/bold] '
         "([bold]hyperloader tasks[/bold] lists the builtin tasks), [bold]hyperloader "
-        "quickstart[/bold]. Your own data: put one folder a task into "
+        "quickstart[/bold]. Your own data: put one folder per task into "
         "a folder (train, valid and test as CoNLL, BIO, JSONL, …), look at it with "
         "[bold]hyperloader data stats DIR[/bold], then [bold]hyperloader train --data DIR[/bold], "
         "[bold]hyperloader evaluate RUN[/bold] and [bold]hyperloader tag RUN --task TASK[/bold]."
@@ -72,9 +72,12 @@ app.command()(pretrain.pretrain)
 app.command("pretrain-check")(pretrain.check_leaks)
 
 
+app.command()(doctor.doctor)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"hyperloader {__version__}")
+        typer.echo(f"hyperloader {full_version()}")
         raise typer.Exit()
 
 
