@@ -26,7 +26,7 @@ from hyperloader.cli import (
     verify,
 )
 from hyperloader.errors import HyperloaderError
-from hyperloader.training.interrupt import Stopped
+from hyperloader.training.interrupt import Interrupted
 
 app = typer.Typer(
     name="hyperloader",
@@ -83,9 +83,9 @@ def main() -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         app()
-    except Stopped as stop:
+    except Interrupted as stop:
         console.print(str(stop), markup=False)
-        sys.exit(130)
+        sys.exit(stop.exit_code)
     except HyperloaderError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(" ".join(str(error).split()), markup=False)

@@ -47,6 +47,7 @@ def quickstart(
     from hyperloader.evaluation.evaluate import f1_evaluator, predict
     from hyperloader.evaluation.metrics import average, score_examples
     from hyperloader.tagger import Tagger
+    from hyperloader.training.progress import progress_console
     from hyperloader.training.run import RUN
     from hyperloader.training.start import start_run
 
@@ -58,18 +59,18 @@ def quickstart(
     settings = [f"seed={seed}"] + ([f"training.steps={steps}"] if steps else [])
     recipe = load_recipe("quickstart", settings)
     corpora = sample_corpora(seed=seed)
-    # Saved as files too, so that every other command can go on from here.
+    # Saved as files too, for every other command.
     data = out / "data"
-    for name, corpus in corpora.items():
-        write_corpus(corpus.splits, data / name, "conll")
     trainer = start_run(
         recipe,
         corpora,
         out,
         about={"data": str(data.resolve()), "tasks": list(corpora)},
         make_evaluate=lambda codec, chosen, n: f1_evaluator(codec, chosen, sentences=n),
-        console=console,
+        console=progress_console(),
     )
+    for name, corpus in corpora.items():
+        write_corpus(corpus.splits, data / name, "conll")
     sizes = ", ".join(f"{name} {len(c.splits['train']):,}" for name, c in corpora.items())
     counts = trainer.model.parameter_counts()
     console.print(f"[bold]1. Three tasks[/bold] (training sentences): {sizes}")

@@ -1,4 +1,4 @@
-"""``hyperloader train``: train one model on all the tasks of a folder, or go on with a run."""
+"""``hyperloader train``: train one model on all the tasks of a folder, or resume a run."""
 
 import os
 from datetime import datetime
@@ -16,7 +16,7 @@ from hyperloader.errors import ConfigError, HyperloaderError
 def train(
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A folder with one folder a task, or one corpus."),
+        typer.Option(metavar="DIR", help="A folder with one folder per task, or one corpus."),
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="A recipe's name or YAML file (see: hyperloader recipes).")
@@ -31,13 +31,23 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="Short for --set backbone=…")] = None,
     seed: Annotated[int | None, typer.Option(help="Short for --set seed=…")] = None,
     steps: Annotated[int | None, typer.Option(help="Short for --set training.steps=…")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Train for so many minutes instead of a number of steps."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set a recipe's key; may be repeated."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with this run, exactly.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Resume this run; --steps or --minutes make it longer than it was."
+        ),
     ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Resume even if all checkpoints are damaged.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build and show everything, train nothing.")
     ] = False,
@@ -47,48 +57,61 @@ def train(
 ) -> None:
     """Train one model on all the tasks of a folder.
 
-    Every step's loss goes to RUN/log.jsonl; checkpoints are written at each validation and on
-    Ctrl-C. A killed run goes on with --resume RUN and ends as if it had never stopped. At the end
-    scores are calibrated on the validation sentences, as hyperloader calibrate does.
+    Progress is shown on stderr; every step is logged in RUN/log.jsonl. Checkpoints are written at
+    each validation and on Ctrl-C. A run that was stopped or killed is resumed with --resume RUN
+    and ends as if it had never stopped. At the end scores are calibrated on the validation
+    sentences, as hyperloader calibrate does.
 
     Examples:
 
       hyperloader train --data my_corpora --steps 2000
+
+      hyperloader train --data my_corpora --minutes 5
 
       hyperloader train --data my_corpora --recipe reference --backbone google-t5/t5-base
 
       hyperloader train --resume runs/my-run
     """
     from hyperloader.evaluation.evaluate import f1_evaluator
+    from hyperloader.training.progress import progress_console
     from hyperloader.training.run import RunFolder
     from hyperloader.training.setup import select_data
     from hyperloader.training.start import resume_run, start_run
 
-    console = _console()
+    console, progress = _console(), progress_console(quiet=not _first())
+    if from_scratch and resume is None:
+        raise ConfigError("--from-scratch goes with --resume RUN; a new run starts there anyway")
     if resume is not None:
-        others = (out, settings, task, method, backbone, seed, steps)
+        others = (out, settings, task, method, backbone, seed)
         if dry_run or any(other is not None for other in others):
             raise ConfigError(
-                "--resume goes on with a run as it was; besides it only --data and --tensorboard "
-                "may be given"
+                "--resume continues a run as it was; only --data, --steps, --minutes, "
+                "--from-scratch and --tensorboard may be given with it"
             )
         about = RunFolder.open(resume).about()
-        corpora = _load(data or Path(about["data"]), about["tasks"])
+        folder = data or (about["data"] and Path(about["data"]))
+        if not folder:
+            raise ConfigError(f"{resume} was trained on data in memory; resume it from Python")
+        corpora = _load(folder, about["tasks"])
         trainer = resume_run(
             resume,
             corpora,
             make_evaluate=_evaluator(f1_evaluator),
             listeners=_listeners(resume, tensorboard),
-            console=console,
+            console=progress,
+            from_scratch=from_scratch,
+            steps=steps,
+            minutes=minutes,
         )
-        console.print(f"going on with {resume} after step {trainer.progression.step}")
+        console.print(f"resuming {resume} after step {trainer.state.step}")
         out = resume
     else:
         if data is None:
             raise ConfigError("give --data DIR (a folder with one folder a task) or --resume RUN")
-        chosen = _recipe(recipe, settings or [], method, backbone, seed, steps)
-        corpora = _load(data, task)
+        chosen = _recipe(recipe, settings or [], method, backbone, seed, steps, minutes)
         out = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        RunFolder.new(out)  # refused before anything is read
+        corpora = _load(data, task)
         if dry_run:
             _show_plan(console, chosen, corpora)
             return
@@ -99,7 +122,7 @@ def train(
             about={"data": str(data.resolve()), "tasks": list(corpora)},
             make_evaluate=_evaluator(f1_evaluator),
             listeners=_listeners(out, tensorboard),
-            console=console,
+            console=progress,
         )
         counts = trainer.model.parameter_counts()
         console.print(
@@ -122,6 +145,7 @@ def _recipe(
     backbone: str | None,
     seed: int | None,
     steps: int | None,
+    minutes: float | None,
 ) -> Any:
     from hyperloader.config import load_recipe
 
@@ -130,6 +154,7 @@ def _recipe(
         "backbone": backbone,
         "seed": seed,
         "training.steps": steps,
+        "training.minutes": minutes,
     }
     return load_recipe(name, [*settings, *(f"{k}={v}" for k, v in short.items() if v is not None)])
 
@@ -162,9 +187,12 @@ def _listeners(out: Path, tensorboard: bool) -> list[Any]:
         raise HyperloaderError(
             "TensorBoard is not installed: pip install 'hyperloader[tensorboard]'"
         ) from error
-    writer = SummaryWriter(out / "tensorboard")
+    writers: list[Any] = []
 
     def listen(kind: str, entry: dict[str, Any]) -> None:
+        if not writers:  # not before the folder is known to be a run
+            writers.append(SummaryWriter(out / "tensorboard"))
+        writer = writers[0]
         for key, value in entry.items():
             if isinstance(value, int | float) and key != "step":
                 writer.add_scalar(f"{kind}/{key}", value, entry["step"])
