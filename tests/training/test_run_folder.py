@@ -34,9 +34,14 @@ LAST = "checkpoints/step-00000006"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of six steps, with checkpoints after three and six."""
+    """A run of six steps, with checkpoints after three (the best) and six."""
     out = tmp_path_factory.mktemp("trained") / "run"
-    make_trainer(out, validation={"every": 3, "select": "loss"}).train()
+    scores = iter([0.9, 0.4])
+    make_trainer(
+        out,
+        validation={"every": 3, "select": "f1"},
+        make_evaluate=lambda *_: lambda model: {"home": next(scores)},
+    ).train()
     return out
 
 
@@ -196,14 +201,13 @@ def test_a_validation_part_without_anything_to_decide_is_passed_over(tmp_path: P
 
 
 def test_damaged_checkpoints_are_said_and_need_consent(
-    run: Path, caplog: pytest.LogCaptureFixture
+    run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     newest, older = sorted((run / "checkpoints").iterdir(), reverse=True)
     os.truncate(newest / "optimizer.safetensors", 100)
     resume_run(run, corpora()).run.release()
-    (said,) = caplog.messages
+    (said,) = capsys.readouterr().err.splitlines()
     assert f"falling back to {older} ({newest / 'optimizer.safetensors'} has 100 bytes" in said
-    caplog.clear()
     (older / "manifest.json").unlink()
     before = contents(run)
     said = line(CheckpointError, lambda: resume_run(run, corpora()))
@@ -211,7 +215,7 @@ def test_damaged_checkpoints_are_said_and_need_consent(
     assert f"hyperloader train --resume {run} --from-scratch" in said
     assert contents(run) == before
     resume_run(run, corpora(), from_scratch=True).train()
-    (said,) = caplog.messages
+    (said,) = capsys.readouterr().err.splitlines()
     assert "starts again from step 0" in said
     assert [entry["step"] for entry in log(run)] == list(range(1, 7))
 

@@ -274,7 +274,7 @@ class TrainingLoop(ABC, Generic[_S]):
         """Where ``step`` lies among the recipe's steps: there, or by the share of time used."""
         if budget is None:
             return step
-        return min(self.config.steps, 1 + self.config.steps * self._share(budget))
+        return 1 + self.config.steps * self._share(budget)
 
     def _is_due(self, at: float, budget: Budget | None) -> bool:
         """Whether an evaluation belongs after the step at ``at``."""

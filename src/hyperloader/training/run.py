@@ -1,9 +1,9 @@
 """The folder of a run: its recipe, its log and its checkpoints."""
 
 import json
-import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -41,7 +41,6 @@ PRETRAINING_RUN = "pretrain.yaml"
 LOG = "log.jsonl"
 OPTIMIZER = "optimizer.safetensors"
 
-_log = logging.getLogger(__name__)
 _S = TypeVar("_S")
 
 
@@ -194,8 +193,7 @@ class RunFolder:
     def checkpoint_to_resume(self, *, from_scratch: bool = False) -> Path | None:
         """The newest undamaged checkpoint; None when the run has to begin again.
 
-        Anything but the newest checkpoint is announced by one line on stderr (a warning of this
-        module's logger).
+        Anything but the newest checkpoint is announced by one line on stderr.
 
         Raises:
             CheckpointError: all checkpoints are damaged, and ``from_scratch`` does not allow to
@@ -209,9 +207,9 @@ class RunFolder:
             )
         if found is None:
             reason = f" ({damage})" if damage else ": it has no checkpoint yet"
-            _log.warning("%s starts again from step 0%s", self.path, reason)
+            _warn(f"{self.path} starts again from step 0{reason}")
         elif damage:
-            _log.warning("falling back to %s (%s)", found, damage)
+            _warn(f"falling back to {found} ({damage})")
         return found
 
     def _look_for_checkpoint(self) -> tuple[Path | None, str | None]:
@@ -334,6 +332,11 @@ class RunFolder:
                     f"{self.path} already holds a run; choose another --out, or resume it with: "
                     f"hyperloader {command} --resume {self.path}"
                 )
+
+
+def _warn(line: str) -> None:
+    if is_first_process():
+        print(line, file=sys.stderr)
 
 
 def _step(line: bytes) -> int | None:
