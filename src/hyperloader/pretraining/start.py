@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
-from hyperloader.backbones.t5.backbone import load_backbone
+from hyperloader.backbones.loading import load_backbone
 from hyperloader.checkpoint import complete_checkpoints
 from hyperloader.config import parse_model
 from hyperloader.pretraining.backbone import build_backbone, export_backbone

@@ -17,7 +17,7 @@ from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe
 from hyperloader.errors import CheckpointError, TrainingError
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.outputs.objective import build_objective
+from hyperloader.outputs.registry import output_of
 from hyperloader.training.curriculum import Curriculum, Order, Pacing, shared_loss_order
 from hyperloader.training.engine import LoopState, StepResult, TrainingLoop, check_batch_size
 from hyperloader.training.interrupt import Abandoned
@@ -85,7 +85,7 @@ class Trainer(TrainingLoop[TrainerState]):
         self.train_windows, self.validation_windows = train, validation
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
-        self.objective = build_objective(model, codec, config)
+        self.objective = output_of(model).loss(model, codec, config)
         self.sampler = build_sampler(recipe, train)
         super().__init__(
             model,
