@@ -1,7 +1,6 @@
 """Training from a Python program, exactly as the command line does it."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +16,8 @@ from hyperloader.evaluation.calibration import ENOUGH, calibrate_tagger, outcome
 from hyperloader.evaluation.evaluate import f1_evaluator
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
-from hyperloader.training.progress import Listener
+from hyperloader.training.processes import is_first_process
+from hyperloader.training.progress import Listener, progress_console
 from hyperloader.training.run import RunFolder
 from hyperloader.training.setup import select_data
 from hyperloader.training.start import resume_run, start_run
@@ -35,14 +35,16 @@ def train(
     backbone: str | None = None,
     seed: int | None = None,
     steps: int | None = None,
+    minutes: float | None = None,
     settings: Settings = (),
     calibrate: bool = True,
     progress: bool = True,
     listeners: Sequence[Listener] = (),
+    console: Console | None = None,
 ) -> Tagger:
     """Train one model on all tasks of ``data``; the tagger of the best checkpoint.
 
-    Ctrl-C saves a checkpoint and raises :class:`~hyperloader.training.interrupt.Stopped`;
+    Ctrl-C saves a checkpoint and raises :class:`~hyperloader.training.interrupt.Interrupted`;
     :func:`resume` goes on.
 
     Args:
@@ -56,15 +58,16 @@ def train(
         out: the folder of the run; new, or empty.
         recipe: a recipe's name or YAML file.
         tasks: only these.
-        method, backbone, seed, steps: short for ``model.method``, ``backbone``, ``seed`` and
-            ``training.steps`` in ``settings``.
+        method, backbone, seed, steps, minutes: short for ``model.method``, ``backbone``,
+            ``seed``, ``training.steps`` and ``training.minutes`` in ``settings``.
         settings: changes to the recipe, by dotted keys: ``{"training.batch_size": 64}``, or
             strings as for ``--set``: ``["training.batch_size=64"]``.
         calibrate: at the end fit temperatures on validation sentences, so that scores can be
             taken as probabilities.
-        progress: show a progress bar and validation scores on standard error.
+        progress: show a progress bar, validation scores and what was trained on standard error.
         listeners: called with ``"train"`` and an entry after each step, and with
             ``"validation"`` and an entry after each validation.
+        console: where the lines about what was trained go instead.
 
     Raises:
         ConfigError: an unknown recipe, key or value, or ``out`` holds a run already.
@@ -74,8 +77,18 @@ def train(
         >>> tagger = hyperloader.train("my_corpora", out="runs/mine", steps=500)
         >>> tagger.tag("my order has not arrived", task="support")
     """
-    chosen = recipe_of(recipe, settings, method=method, backbone=backbone, seed=seed, steps=steps)
-    out, console = Path(out), console_of(progress)
+    chosen = recipe_of(
+        recipe,
+        settings,
+        method=method,
+        backbone=backbone,
+        seed=seed,
+        steps=steps,
+        minutes=minutes,
+    )
+    out, bar = Path(out), _progress(progress)
+    console = console or bar
+    RunFolder.new(out)  # refused before anything is read
     corpora = corpora_of(data, tasks)
     is_path = isinstance(data, str | Path)
     kept = Path(data) if is_path else out / "data"
@@ -86,9 +99,9 @@ def train(
         about={"data": str(kept.resolve()), "tasks": list(corpora)},
         make_evaluate=_f1,
         listeners=listeners,
-        console=console,
+        console=bar,
     )
-    if not is_path and is_first():
+    if not is_path and is_first_process():
         for name, corpus in corpora.items():
             parts = {part: examples for part, examples in corpus.splits.items() if examples}
             write_corpus(parts, kept / name, "jsonl")
@@ -96,7 +109,7 @@ def train(
     console.print(
         f"{trainer.model.config.method}: {counts['trainable']:,} of {counts['total']:,} "
         f"parameters trained, {len(corpora)} tasks, saved in {out}",
-        soft_wrap=True,
+        markup=False,
     )
     return _finish(trainer, corpora, out, calibrate, console)
 
@@ -105,15 +118,21 @@ def resume(
     run: str | Path,
     *,
     data: Labelled | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    from_scratch: bool = False,
     calibrate: bool = True,
     progress: bool = True,
     listeners: Sequence[Listener] = (),
+    console: Console | None = None,
 ) -> Tagger:
     """Go on with a run that was stopped, as if it had never been; its tagger when it is done.
 
     Args:
         run: the folder of the run.
         data: the same data, if they are no longer where they were.
+        steps, minutes: train longer than the run was meant to.
+        from_scratch: begin again if all checkpoints are damaged.
 
     The other arguments are those of :func:`train`.
 
@@ -121,11 +140,23 @@ def resume(
         CheckpointError: no run there, or one that is damaged.
         TrainingError: the data are not those that the run was started with.
     """
-    run, console = Path(run), console_of(progress)
+    run, bar = Path(run), _progress(progress)
+    console = console or bar
     about = RunFolder.open(run).about()
+    if data is None and not about["data"]:
+        raise ConfigError(f"{run} does not say what data it was trained on; give them")
     corpora = corpora_of(about["data"] if data is None else data, about["tasks"])
-    trainer = resume_run(run, corpora, make_evaluate=_f1, listeners=listeners, console=console)
-    console.print(f"resuming {run} after step {trainer.progression.step}", soft_wrap=True)
+    trainer = resume_run(
+        run,
+        corpora,
+        make_evaluate=_f1,
+        listeners=listeners,
+        console=bar,
+        from_scratch=from_scratch,
+        steps=steps,
+        minutes=minutes,
+    )
+    console.print(f"resuming {run} after step {trainer.state.step}", markup=False)
     return _finish(trainer, corpora, run, calibrate, console)
 
 
@@ -137,13 +168,20 @@ def recipe_of(
     backbone: str | None = None,
     seed: int | None = None,
     steps: int | None = None,
+    minutes: float | None = None,
 ) -> Recipe:
     """The recipe with changes as :func:`train` takes them.
 
     Raises:
         ConfigError: an unknown recipe or key, or a value that does not fit.
     """
-    short = {"model.method": method, "backbone": backbone, "seed": seed, "training.steps": steps}
+    short = {
+        "model.method": method,
+        "backbone": backbone,
+        "seed": seed,
+        "training.steps": steps,
+        "training.minutes": minutes,
+    }
     changes = {key: value for key, value in short.items() if value is not None}
     if isinstance(settings, Mapping):
         changes = {**settings, **changes}
@@ -155,14 +193,8 @@ def recipe_of(
     return load_recipe(str(recipe), [*settings, *texts])
 
 
-def is_first() -> bool:
-    """Whether this is the process that prints and writes, of those that a launcher started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def console_of(progress: bool) -> Console:
-    """Where progress is shown: standard error, of one process."""
-    return Console(stderr=True, quiet=not (progress and is_first()), highlight=False)
+def _progress(wanted: bool) -> Console:
+    return progress_console(quiet=not (wanted and is_first_process()))
 
 
 def _f1(codec: Any, corpora: Mapping[str, Corpus], sentences: int | None) -> Any:
@@ -178,9 +210,9 @@ def _finish(
 ) -> Tagger:
     """Train to the end and calibrate the best checkpoint; its tagger."""
     state = trainer.train()
-    console.print(f"best checkpoint: after step {state.best_step or state.step}")
+    console.print(f"done: best checkpoint after step {state.best_step or state.step}")
     device = str(trainer.accelerator.device)
-    if calibrate and is_first():
+    if calibrate and is_first_process():
         _calibrate(run, select_data(trainer.recipe, corpora), device, console)
     trainer.accelerator.wait_for_everyone()
     return Tagger.from_pretrained(run, device)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,8 +134,9 @@ def is_run(path: Path) -> bool:
 
 
 def complete_checkpoints(run: Path) -> list[Path]:
-    """The run's complete checkpoints, oldest first."""
-    return sorted((run / CHECKPOINTS).glob("step-*"))
+    """The run's complete checkpoints, oldest first. Folders of other names are not ours."""
+    found = (p for p in (run / CHECKPOINTS).glob("step-*") if is_step_name(p.name))
+    return sorted(found, key=lambda folder: int(folder.name.removeprefix("step-")))
 
 
 def best_checkpoint(run: Path) -> Path:
@@ -149,12 +151,22 @@ def best_checkpoint(run: Path) -> Path:
             f"{run} has no checkpoint yet; go on with: hyperloader train --resume {run}"
         )
     best = read_json(folders[-1] / TRAINER).get("best_step")
+    if best is not None and type(best) is not int:
+        raise CheckpointError(
+            f"{folders[-1] / TRAINER} is damaged (best_step is {best!r:.60}); give one of the "
+            f"checkpoints in {run / CHECKPOINTS} instead of the run"
+        )
     return run / CHECKPOINTS / step_name(best) if best is not None else folders[-1]
 
 
 def step_name(step: int) -> str:
     """The folder name of the checkpoint after ``step`` steps."""
     return f"step-{step:08d}"
+
+
+def is_step_name(name: str) -> bool:
+    """Whether :func:`step_name` gives this name."""
+    return re.fullmatch(r"step-[0-9]{8,}", name) is not None
 
 
 def _read_calibration(path: Path) -> Calibration | None:

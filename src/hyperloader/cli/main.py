@@ -32,10 +32,10 @@ from hyperloader.cli import (
 )
 from hyperloader.cli.version import full_version
 from hyperloader.errors import HyperloaderError
-from hyperloader.training.interrupt import Stopped
+from hyperloader.training.interrupt import Interrupted
 
-# Exit codes beside 0. Interrupted and broken pipe: 128 and the number of the signal.
-OUR_FAULT, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+# Exit codes beside 0 and those of signals; a broken pipe is one: 128 and its number.
+OUR_FAULT, WRONG_USE, BROKEN_PIPE = 1, 2, 141
 
 app = typer.Typer(
     name="hyperloader",
@@ -98,9 +98,9 @@ def main() -> None:
         _run()
         sys.stdout.flush()
         sys.exit(0)
-    except Stopped as stop:
+    except Interrupted as stop:
         console.print(str(stop), markup=False)
-        sys.exit(INTERRUPTED)
+        sys.exit(stop.exit_code)
     except HyperloaderError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(" ".join(str(error).split()), markup=False)

@@ -53,7 +53,9 @@ def quickstart(
         "[bold]2. One model[/bold]: HyperLoader on the builtin T5, frozen but for its layer norms"
     )
     started = time.monotonic()
-    tagger = api.train(corpora, out=out, recipe="quickstart", seed=seed, steps=steps)
+    tagger = api.train(
+        corpora, out=out, recipe="quickstart", seed=seed, steps=steps, console=console
+    )
     console.print(f"trained in {time.monotonic() - started:.0f} s")
     console.print(
         "[bold]3. Scores on test sentences[/bold]; about a third of their spans are unseen values"

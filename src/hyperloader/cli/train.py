@@ -29,13 +29,23 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="Short for --set backbone=…")] = None,
     seed: Annotated[int | None, typer.Option(help="Short for --set seed=…")] = None,
     steps: Annotated[int | None, typer.Option(help="Short for --set training.steps=…")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Train for so many minutes instead of a number of steps."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set a recipe's key; may be repeated."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Resume this run, exactly.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Resume this run; --steps or --minutes make it longer than it was."
+        ),
     ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Resume even if all checkpoints are damaged.")
+    ] = False,
     calibrate: Annotated[
         bool, typer.Option(help="Calibrate scores on validation sentences at the end.")
     ] = True,
@@ -59,6 +69,8 @@ def train(
 
       hyperloader train --data my_corpora --steps 2000
 
+      hyperloader train --data my_corpora --minutes 5
+
       hyperloader train --data my_corpora --recipe reference --backbone google-t5/t5-base
 
       hyperloader train --data my_corpora --dry-run
@@ -66,51 +78,62 @@ def train(
       hyperloader train --resume runs/my-run
     """
     from hyperloader import api
+    from hyperloader.training.processes import is_first_process
 
+    console = Console(quiet=not is_first_process(), highlight=False, soft_wrap=True)
+    if from_scratch and resume is None:
+        raise ConfigError("--from-scratch goes with --resume RUN; a new run starts there anyway")
     if resume is not None:
-        others = (out, settings, task, method, backbone, seed, steps)
+        others = (out, settings, task, method, backbone, seed)
         if dry_run or any(other is not None for other in others):
             raise ConfigError(
-                "--resume continues a run as it was; only --data and --tensorboard may be given "
-                "with it"
+                "--resume continues a run as it was; only --data, --steps, --minutes, "
+                "--from-scratch, --no-calibrate and --tensorboard may be given with it"
             )
+        out = resume
         api.resume(
-            resume, data=data, calibrate=calibrate, listeners=_listeners(resume, tensorboard)
+            resume,
+            data=data,
+            steps=steps,
+            minutes=minutes,
+            from_scratch=from_scratch,
+            calibrate=calibrate,
+            listeners=_listeners(resume, tensorboard),
+            console=console,
         )
-        _say_next(resume)
-        return
-    if data is None:
-        raise ConfigError("give --data DIR (a folder with one folder per task) or --resume RUN")
-    short: dict[str, Any] = {"method": method, "backbone": backbone, "seed": seed, "steps": steps}
-    if dry_run:
-        _show_plan(api.recipe_of(recipe, settings or [], **short), api.corpora_of(data, task))
-        return
-    out = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    api.train(
-        data,
-        out=out,
-        recipe=recipe,
-        tasks=task,
-        settings=settings or [],
-        calibrate=calibrate,
-        listeners=_listeners(out, tensorboard),
-        **short,
-    )
-    _say_next(out)
-
-
-def _say_next(run: Path) -> None:
-    from hyperloader.api import is_first
-
-    Console(quiet=not is_first(), highlight=False, soft_wrap=True).print(
-        f"saved in {run}; next: hyperloader evaluate {run} --split test", markup=False
-    )
+    else:
+        if data is None:
+            raise ConfigError("give --data DIR (a folder with one folder per task) or --resume RUN")
+        short: dict[str, Any] = {
+            "method": method,
+            "backbone": backbone,
+            "seed": seed,
+            "steps": steps,
+            "minutes": minutes,
+        }
+        if dry_run:
+            chosen = api.recipe_of(recipe, settings or [], **short)
+            _show_plan(console, chosen, api.corpora_of(data, task))
+            return
+        out = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        api.train(
+            data,
+            out=out,
+            recipe=recipe,
+            tasks=task,
+            settings=settings or [],
+            calibrate=calibrate,
+            listeners=_listeners(out, tensorboard),
+            console=console,
+            **short,
+        )
+    console.print(f"next: hyperloader evaluate {out} --split test", markup=False)
 
 
 def _listeners(out: Path, tensorboard: bool) -> list[Any]:
-    from hyperloader.api import is_first
+    from hyperloader.training.processes import is_first_process
 
-    if not tensorboard or not is_first():
+    if not tensorboard or not is_first_process():
         return []
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -118,9 +141,12 @@ def _listeners(out: Path, tensorboard: bool) -> list[Any]:
         raise HyperloaderError(
             "TensorBoard is not installed: pip install 'hyperloader[tensorboard]'"
         ) from error
-    writer = SummaryWriter(out / "tensorboard")
+    writers: list[Any] = []
 
     def listen(kind: str, entry: dict[str, Any]) -> None:
+        if not writers:  # not before the folder is known to be a run
+            writers.append(SummaryWriter(out / "tensorboard"))
+        writer = writers[0]
         for key, value in entry.items():
             if isinstance(value, int | float) and key != "step":
                 writer.add_scalar(f"{kind}/{key}", value, entry["step"])
@@ -128,11 +154,10 @@ def _listeners(out: Path, tensorboard: bool) -> list[Any]:
     return [listen]
 
 
-def _show_plan(recipe: Any, corpora: Any) -> None:
+def _show_plan(console: Console, recipe: Any, corpora: Any) -> None:
     """What a run would train on and how large its model is."""
     from hyperloader.training.setup import build, encode, select_data
 
-    console = Console(highlight=False)
     selected = select_data(recipe, corpora)
     checkpoint = build(recipe, selected)
     windows = encode(checkpoint.codec, selected)
