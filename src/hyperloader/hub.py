@@ -20,7 +20,7 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 def is_repository(name: str | Path) -> bool:
     """Whether ``name`` is ``owner/name`` and nothing here: neither it nor a folder ``owner``."""
-    text = str(name)
+    text = name.as_posix() if isinstance(name, Path) else name
     if not _REPOSITORY.fullmatch(text):
         return False
     return not Path(text).exists() and not Path(text).parent.exists()

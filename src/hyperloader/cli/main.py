@@ -1,5 +1,6 @@
 """``hyperloader``: one file per command; this one puts them together and prints errors."""
 
+import inspect
 import io
 import os
 import sys
@@ -88,6 +89,21 @@ def options(
     ] = False,
 ) -> None:
     """Options of all commands."""
+
+
+def _reflow(group: typer.Typer) -> None:
+    """Let the paragraphs of every help fill the terminal; examples, which are indented, stay."""
+    for command in group.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(
+            p if p.startswith(" ") else " ".join(p.split()) for p in paragraphs
+        )
+    for below in group.registered_groups:
+        if below.typer_instance is not None:
+            _reflow(below.typer_instance)
+
+
+_reflow(app)
 
 
 def main() -> None:
