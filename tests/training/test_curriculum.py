@@ -197,7 +197,7 @@ def test_training_begins_with_the_easiest_task(tmp_path: Path, kind: str) -> Non
         if step > after and pacing.share(step) <= 0.5:
             assert tasks == {easiest}
     assert pacing.share(after + 4) <= 0.5
-    assert bool(trainer.progression.order) == (kind == "loss")
+    assert bool(trainer.state.order) == (kind == "loss")
 
 
 def test_two_processes_follow_the_order_that_one_found(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hyperloader.config import Section, parse_model, read_recipe, recipe_names
+from hyperloader.config import OptimisationSection, Section, parse_model, read_recipe, recipe_names
 
 Objective = Literal["spans", "words", "restore", "copy"]
 FOLDER = "pretrain"
@@ -82,25 +82,20 @@ class ObjectivesSection(Section):
         return mix
 
 
-class OptimisationSection(Section):
-    """The optimisation."""
+class PretrainingSection(OptimisationSection):
+    """The optimisation of a backbone."""
 
     steps: int = Field(10_000, gt=0)
-    batch_size: int = Field(64, gt=0, description="sequences a step, over all processes")
-    gradient_accumulation: int = Field(1, gt=0, description="parts that a process cuts a step in")
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    batch_size: int = Field(64, gt=0, description="sequences per step, over all processes")
     learning_rate: float = Field(
-        1e-3, gt=0, description="adafactor: relative to the size of each parameter"
+        1e-3, gt=0, description="peak; adafactor: relative to the size of each parameter"
     )
     schedule: Literal["constant", "linear", "rsqrt"] = "linear"
     warmup_steps: int = Field(200, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
     betas: tuple[float, float] = Field((0.9, 0.98), description="of adamw")
-    clip_norm: float = Field(1.0, gt=0)
     vocabulary: Literal["full", "batch"] = Field(
         "full", description="what the answer is told from: all pieces, or those of the batch"
     )
-    precision: Literal["float32", "bf16"] = "float32"
     compile: bool = Field(False, description="torch.compile; worth it on a GPU")
 
 
@@ -119,7 +114,7 @@ class PretrainRecipe(Section):
     tokenizer: TokenizerSection = TokenizerSection()
     backbone: BackboneSection = BackboneSection()
     objectives: ObjectivesSection = ObjectivesSection()
-    training: OptimisationSection = OptimisationSection()
+    training: PretrainingSection = PretrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
     export: Literal["bf16", "float32"] = Field("bf16", description="of the finished backbone")
 
