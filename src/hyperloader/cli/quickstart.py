@@ -43,7 +43,7 @@ def quickstart(
     """
     from hyperloader.config import load_recipe
     from hyperloader.corpora.sample import sample_corpora
-    from hyperloader.corpora.writers import write_corpus
+    from hyperloader.corpora.writing import write_corpus
     from hyperloader.evaluation.evaluate import f1_evaluator, predict
     from hyperloader.evaluation.metrics import average, score_examples
     from hyperloader.tagger import Tagger

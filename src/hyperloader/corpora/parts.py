@@ -71,5 +71,3 @@ def _not_recognised(source: Source) -> str:
         return f"{unknown('extension', source.suffix, EXTENSIONS)}, and no known format; {hint}"
     wanted = "tags like O and B-label in the first or last column, labels in the text, or a table"
     return f"no known format: looked for {wanted}; {hint}"
-
-

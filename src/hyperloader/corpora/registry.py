@@ -113,9 +113,7 @@ def _are_shards(first: Place, second: Place) -> bool:
     return _SHARD.sub("", stems[0]) == _SHARD.sub("", stems[1])
 
 
-def read_corpus(
-    path: Path, name: str | None = None, options: ReadOptions | None = None
-) -> Corpus:
+def read_corpus(path: Path, name: str | None = None, options: ReadOptions | None = None) -> Corpus:
     """The parts that lie in a corpus folder or in one file, and no others; nothing is drawn.
 
     One file, or one folder with ``seq.in``, is the part its name says, ``train`` otherwise.
@@ -267,9 +265,7 @@ def _apply_indices(parts: Parts, path: Place) -> Parts:
     if not path.exists():
         return parts
     if "train" not in parts or "validation" in parts:
-        raise DataError(
-            "needs a training part and no other validation part beside it", str(path)
-        )
+        raise DataError("needs a training part and no other validation part beside it", str(path))
     size = len(parts["train"])
     indices: set[int] = set()
     source = Source(path, "")

@@ -121,9 +121,7 @@ def _lost_alone(form: Format, example: Example, where: str, number: int) -> list
     return found[0]
 
 
-def _read_back(
-    form: Format, files: Files, examples: Sequence[Example]
-) -> list[list[str]] | None:
+def _read_back(form: Format, files: Files, examples: Sequence[Example]) -> list[list[str]] | None:
     """What each sentence would lose, by reading files back; None when their number differs."""
     if not examples:
         return []

@@ -9,6 +9,7 @@ events, attributes and notes are counted and not read.
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hyperloader.corpora.formats.format import Files, Format, Guess, character_spans, surface
 from hyperloader.corpora.reading.place import children, suffix_of
@@ -61,7 +62,8 @@ def _read(source: Source) -> Sequence[Example]:
 
 def _document(text: Source, annotations: Source) -> list[Example]:
     whole = text.text
-    places = [*filter(None, (_entity(annotations, whole, i + 1) for i in range(len(annotations.lines))))]
+    entities = (_entity(annotations, whole, i + 1) for i in range(len(annotations.lines)))
+    places = [place for place in entities if place is not None]
     crossed = {i for _, mark in places for i in range(mark.start, mark.end)}
     examples, start = [], 0
     borders = [i for i, char in enumerate(whole) if char == "\n" and i not in crossed]
@@ -70,9 +72,7 @@ def _document(text: Source, annotations: Source) -> list[Example]:
         sentence = whole[start:end].removesuffix("\r")
         if sentence.strip():
             line = inside[0][0] if inside else None
-            marks = [
-                Mark(mark.start - start, mark.end - start, mark.label) for _, mark in inside
-            ]
+            marks = [Mark(mark.start - start, mark.end - start, mark.label) for _, mark in inside]
             try:
                 found = marked_sentence(annotations, line, sentence, marks)
             except ValueError as error:
@@ -98,7 +98,7 @@ def _entity(source: Source, text: str, number: int) -> Place | None:
     if not start < end <= len(text):
         message = f"entity {start}:{end} does not fit a text of {len(text)} characters"
         raise source.error(f"{message}; correct its offsets", number)
-    gaps = [text[a[1] : b[0]] for a, b in zip(pieces, pieces[1:], strict=False)]
+    gaps = [text[a[1] : b[0]] for a, b in pairwise(pieces)]
     if any(gap.strip() for gap in gaps):
         source.notes.repair("discontinuous entities, which are left out", number)
         return None

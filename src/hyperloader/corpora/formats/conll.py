@@ -76,7 +76,9 @@ def _tag_column(source: Source, table: Table) -> int:
         return named
     if _is_germeval(table):
         nested = sum(row.fields[3] != OUTSIDE for found in table.sentences for row in found.rows)
-        source.notes.add("words with a nested tag in the last column, which is not read", count=nested)
+        source.notes.add(
+            "words with a nested tag in the last column, which is not read", count=nested
+        )
         return 2
     return table.width - 1
 
@@ -97,7 +99,7 @@ def _word_column(source: Source, table: Table, tag: int) -> int:
         passed.append(f"{column + 1} ({why})")
     if not passed or column == tag:
         return 0
-    source.notes.add(f"column {', '.join(passed)} passed over: words are column {column + 1}")
+    source.notes.say(f"words are column {column + 1}; passed over: column {', '.join(passed)}")
     return column
 
 

@@ -4,25 +4,28 @@ Words are the syntactic words; rows of multiword tokens (1-2) and empty nodes (2
 over. The comment ``# text = ...`` becomes the sentence's text where the words are found in it.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hyperloader.corpora.formats.format import Format, Guess
-from hyperloader.corpora.reading.columns import Sentence, is_counter, read_table
+from hyperloader.corpora.reading.columns import Sentence, read_table
 from hyperloader.corpora.reading.sentences import sentence
 from hyperloader.corpora.reading.source import Source
-from hyperloader.corpora.reading.tagging import TagError, Tagging
-from hyperloader.tags import OUTSIDE, is_tag
+from hyperloader.corpora.reading.tagging import Tagging
+from hyperloader.tags import OUTSIDE, TagError, is_tag
 from hyperloader.types import Example
 
 WIDTH = 10
 
 
 def _sniff(source: Source) -> Guess | None:
+    if not source.is_text:
+        return None
     rows = [row for row in source.rows if not row[0].startswith("#")]
     if not rows or any(len(row) != WIDTH for row in rows[:50]) or is_tag(rows[0][-1]):
         return None
-    if not is_counter([rows[0][0]]):
+    if not all(re.fullmatch(r"\d+([-.]\d+)?", row[0]) for row in rows[:50]):
         return None
     key = _entity_key(row[-1] for row in rows)
     if key is None:

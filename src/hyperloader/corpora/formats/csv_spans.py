@@ -16,8 +16,9 @@ from hyperloader.corpora.reading.records import read_objects
 from hyperloader.corpora.reading.sentences import Mark, marked_sentence, sentence
 from hyperloader.corpora.reading.source import Record, Source
 from hyperloader.corpora.reading.tables import ARROW
-from hyperloader.corpora.reading.tagging import TagError, Tagging, spelling_of
+from hyperloader.corpora.reading.tagging import Tagging, spelling_of
 from hyperloader.corpora.reading.values import get, is_triple, number, typed
+from hyperloader.tags import TagError
 from hyperloader.types import Example
 
 _TEXT = ("text", "sentence", "utterance", "document")
@@ -47,7 +48,9 @@ def _sniff(source: Source) -> Guess | None:
     if text and all(_pick(keys, names) for names in (_START, _END, _LABEL)):
         return Guess(0.95, "its header names text, start, end and label")
     if text and _spans_key(source):
-        return Guess(0.9, f"its header names a text, and {_spans_key(source)!r} holds lists of spans")
+        return Guess(
+            0.9, f"its header names a text, and {_spans_key(source)!r} holds lists of spans"
+        )
     return None
 
 
@@ -138,7 +141,9 @@ def _read_words(source: Source) -> Sequence[Example]:
         if not sentences or (given not in (None, "") and given != current):
             sentences.append([])
             current = given
-        if not isinstance(record.value.get(word), str) or not isinstance(record.value.get(tag), str):
+        if not isinstance(record.value.get(word), str) or not isinstance(
+            record.value.get(tag), str
+        ):
             raise source.error(f"no {word!r} or no {tag!r} in this row", record.line)
         sentences[-1].append(record)
     tags = [[row.value[tag].strip() for row in rows] for rows in sentences]

@@ -41,7 +41,7 @@ def _read(source: Source) -> Sequence[Example]:
             raise source.error(f"spans under several keys; choose with spans_key (keys: {known})")
         key = next(iter(keys), None)
     if key is not None:
-        source.notes.add(f"documents whose spans under {key!r} are read", count=len(docs))
+        source.notes.say(f"the spans under the key {key!r} are read, not the entities")
     examples = []
     for number, doc in enumerate(docs, start=1):
         spans = doc.ents if key is None else doc.spans.get(key, ())

@@ -23,7 +23,8 @@ class Guess(NamedTuple):
 class Format:
     """A format of labelled files.
 
-    ``extensions`` of its files; ``folder``: whether a part may be a folder of files. ``example``: two or three lines of a file.
+    ``extensions`` of its files; ``folder``: whether a part may be a folder of files. ``example``:
+    a few lines of a file.
     ``sniff(source)`` recognises it by content, None if it is something else. ``read(source)``
     gives the sentences, raising DataError with file and line, or ValueError.
     ``write(examples)`` gives the files of one part. ``holds`` names what of a sentence comes back

@@ -25,7 +25,11 @@ def _sniff(source: Source) -> Guess | None:
         and "entities" in record["output"]
         for record in source.sample
     )
-    return Guess(1.0, "its records have 'input' and, in 'output', 'entities'") if with_entities else None
+    return (
+        Guess(1.0, "its records have 'input' and, in 'output', 'entities'")
+        if with_entities
+        else None
+    )
 
 
 def _read_record(source: Source, line: int, record: dict[str, Any]) -> Example | None:

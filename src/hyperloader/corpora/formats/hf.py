@@ -12,7 +12,7 @@ from hyperloader.corpora.formats.format import Files, Format, Guess, json_lines
 from hyperloader.corpora.reading.sentences import sentence
 from hyperloader.corpora.reading.source import Record, Source
 from hyperloader.corpora.reading.tables import arrow_files, class_names
-from hyperloader.corpora.reading.tagging import TagError, Tagging
+from hyperloader.corpora.reading.tagging import Tagging
 from hyperloader.corpora.reading.values import get, typed
 from hyperloader.tags import spans_to_bio
 from hyperloader.types import Example
@@ -75,7 +75,7 @@ def _read(source: Source) -> Sequence[Example]:
             continue
         try:
             examples.append(sentence(texts, tagging.spans(marks, line), source.task))
-        except (TagError, ValueError) as error:
+        except ValueError as error:
             raise source.error(error, line) from error
     return examples
 
@@ -94,8 +94,9 @@ def _named(
         )
     named = []
     for (line, _), row in zip(records, tags, strict=True):
-        if not all(isinstance(tag, int) and 0 <= tag < len(names) for tag in row):
-            raise source.error(f"a tag in {str(list(row))[:60]} is none of {len(names)} names", line)
+        odd = [tag for tag in row if not (isinstance(tag, int) and 0 <= tag < len(names))]
+        if odd:
+            raise source.error(f"tag {odd[0]!r} is not among the {len(names)} named ones", line)
         named.append([names[tag] for tag in row])
     return named
 

@@ -33,11 +33,14 @@ class Line(NamedTuple):
 def _sniff(source: Source) -> Guess | None:
     if not source.is_text or source.suffix in (".json", ".jsonl", ".ndjson", ".csv"):
         return None
-    lines = [line for line in source.lines if line.strip()]
-    marked = sum(bool(_MARK.search(line)) for line in lines)
+    if "](" not in source.text and "]{" not in source.text:
+        return None
+    if source.suffix in (".yml", ".yaml"):
+        return Guess(0.9, "it is YAML with labels in the text: [words](label)")
+    marked = sum(bool(_MARK.search(line)) for line in source.lines)
     if not marked:
         return None
-    return Guess(0.3 + 0.6 * marked / len(lines), "it has labels in the text: [words](label)")
+    return Guess(0.3 + 0.6 * marked / len(source.rows), "it has labels in the text: [words](label)")
 
 
 def _lines(source: Source) -> Iterator[Line]:

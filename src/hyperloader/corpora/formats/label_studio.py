@@ -44,9 +44,9 @@ def _minimal_labels(record: Record) -> str | None:
     """The key of the results of a JSON-MIN record."""
     for key, value in record.items():
         items = value if isinstance(value, list) and value else [None]
-        if all(isinstance(item, dict) and {"start", "end"} <= item.keys() for item in items) and any(
-            isinstance(item.get(kind), list) for item in items for kind in _LABELS
-        ):
+        if all(
+            isinstance(item, dict) and {"start", "end"} <= item.keys() for item in items
+        ) and any(isinstance(item.get(kind), list) for item in items for kind in _LABELS):
             return key
     return None
 
@@ -113,7 +113,9 @@ def _annotator_names(annotation: Record) -> list[Any]:
 
 
 def _annotator(annotation: Record) -> Any:
-    return next((name for name in _annotator_names(annotation)[::-1] if name is not None), "unknown")
+    return next(
+        (name for name in _annotator_names(annotation)[::-1] if name is not None), "unknown"
+    )
 
 
 def _essence(annotation: Record) -> list[Any]:

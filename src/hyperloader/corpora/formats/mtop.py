@@ -58,9 +58,7 @@ def table_read(
     return read
 
 
-def _example(
-    source: Source, line: int, intent: str, slots: str, text: str, tokens: str
-) -> Example:
+def _example(source: Source, line: int, intent: str, slots: str, text: str, tokens: str) -> Example:
     words, offsets = _tokens(tokens, len(text))
     marks = [_mark(slot, len(text)) for slot in slots.split(",") if slot.strip()]
     spans, lost = overlap_spans(marks, offsets)

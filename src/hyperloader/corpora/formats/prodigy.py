@@ -46,9 +46,7 @@ def _read_record(source: Source, line: int, record: dict[str, Any]) -> Example |
         offsets = token_places(source, text, tokens)
     if record.get("relations"):
         source.notes.add("relations, which are not read", line, len(record["relations"]))
-    return marked_sentence(
-        source, line, text, marks, offsets=offsets, intent=intent_of(record)
-    )
+    return marked_sentence(source, line, text, marks, offsets=offsets, intent=intent_of(record))
 
 
 def mark(item: Any) -> Mark:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hyperloader.corpora.formats.format import Files, Format, Guess
 from hyperloader.corpora.reading.sentences import sentence
 from hyperloader.corpora.reading.source import Source, split_lines
-from hyperloader.corpora.reading.tagging import TagError, Tagging
+from hyperloader.corpora.reading.tagging import Tagging
 from hyperloader.tags import spans_to_bio
 from hyperloader.types import Example
 
@@ -58,7 +58,7 @@ def _sentence(
         raise files[1].error(f"{len(tags)} tags for the {len(words)} words of {WORDS}", line)
     try:
         return sentence(words, tagging.spans(tags, line), files[0].task, intent=intent)
-    except (TagError, ValueError) as error:
+    except ValueError as error:
         raise files[1].error(error, line) from error
 
 

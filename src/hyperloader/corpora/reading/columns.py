@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hyperloader.corpora.reading.sentences import WordError, sentence
-from hyperloader.corpora.reading.source import Source, split_columns
-from hyperloader.corpora.reading.tagging import TagError, Tagging
-from hyperloader.tags import is_tag
+from hyperloader.corpora.reading.source import Source
+from hyperloader.corpora.reading.tagging import Tagging
+from hyperloader.tags import TagError, is_tag
 from hyperloader.types import Example
 
 DOCUMENT = "-DOCSTART-"
@@ -69,8 +69,8 @@ class Table:
 
 def read_table(source: Source, *, width: int | None = None, comments: bool = True) -> Table:
     """The sentences of a file. Raises DataError for a line with another number of columns."""
-    lines = [Row(n, split_columns(line)) for n, line in enumerate(source.lines, start=1)]
-    filled = [row.fields for row in lines if any(row.fields)]
+    lines = [Row(n, fields) for n, fields in enumerate(source.columns, start=1)]
+    filled = source.rows
     plain = [f for f in filled if not (comments and (f[0].startswith("#") or f[0] == DOCUMENT))]
     width = width or len((plain or filled or [[]])[0])
     names = _named_columns(source) or (_header(plain) if comments else [])
@@ -105,7 +105,7 @@ def read_columns(source: Source, table: Table, word: int, tag: int) -> Iterator[
     words = [found.column(word) for found in table.sentences]
     language = _language(words)
     if language:
-        source.notes.add(f"words with the prefix {language!r}, which is left off", count=1)
+        source.notes.say(f"every word begins with {language!r}, which is left off")
     for found, texts, marks in zip(table.sentences, words, tags, strict=True):
         texts = [text.removeprefix(language) for text in texts]
         try:
@@ -150,5 +150,3 @@ def _language(sentences: Sequence[Sequence[str]]) -> str:
     match = re.match(r"[a-z]{2,3}(?:-[a-z]+)*:(?=.)", words[0]) if len(words) > 1 else None
     prefix = match[0] if match else ""
     return prefix if all(w.startswith(prefix) and w != prefix for w in words) else ""
-
-

@@ -21,7 +21,7 @@ def align_marks(
     offsets: Sequence[tuple[int, int]],
     marks: Sequence[tuple[int, int, str]],
 ) -> tuple[Span, ...]:
-    """Spans of words, with every repair noted: snapped to whole words, of overlapping the longest."""
+    """Spans of words; every repair is noted."""
     spans: list[Span] = []
     for start, end, label in sorted(marks, key=lambda mark: (mark[0], -mark[1])):
         hit = [i for i, (a, b) in enumerate(offsets) if a < end and start < b]

@@ -15,6 +15,11 @@ class Notes:
         self._path, self._strict = path, strict
         self._count: dict[str, int] = defaultdict(int)
         self._first: dict[str, int] = {}
+        self._said: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        """Note something that is true of the whole file."""
+        self._said.append(sentence)
 
     def add(self, kind: str, line: int | None = None, count: int = 1) -> None:
         """Note something that is no fault."""
@@ -31,7 +36,7 @@ class Notes:
 
     def lines(self) -> tuple[str, ...]:
         """One sentence per kind: ``relations, which are not read: 12 (the first in line 3)``."""
-        return tuple(
+        return *self._said, *(
             f"{kind}: {count:,}"
             + (f" (the first in line {self._first[kind]:,})" if kind in self._first else "")
             for kind, count in self._count.items()

@@ -44,6 +44,6 @@ def _check_id(record: Any, line: int, lines: dict[Any, int]) -> None:
         return
     if number in lines:
         raise ValueError(
-            f"id {number!r} occurs twice, first in line {lines[number]}; remove one of the two records"
+            f"id {number!r} occurs twice, first in line {lines[number]}; remove one of the records"
         )
     lines[number] = line

@@ -77,11 +77,14 @@ class Source:
         return not self.folder and self.suffix not in (*ARROW, ".spacy")
 
     @cached_property
+    def columns(self) -> list[list[str]]:
+        """The columns of each line."""
+        return [split_columns(line) for line in self.lines]
+
+    @cached_property
     def rows(self) -> list[list[str]]:
-        """The columns of all lines that are not blank (none for what is no text)."""
-        if not self.is_text:
-            return []
-        return [split_columns(line) for line in self.lines if line.strip()]
+        """The columns of the lines that are not blank."""
+        return [fields for fields in self.columns if any(fields)]
 
     def records(self) -> Iterator[Record]:
         """The objects of a JSON, JSONL, CSV, Parquet or Arrow file, or of a folder of the last.
@@ -154,7 +157,7 @@ def split_lines(text: str) -> list[str]:
 
 def split_columns(line: str) -> list[str]:
     """The columns of a line: by tabs when there is one, by white space otherwise."""
-    return [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
+    return [*map(str.strip, line.split("\t"))] if "\t" in line else line.split()
 
 
 def _is_json(line: str) -> bool:

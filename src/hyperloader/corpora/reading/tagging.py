@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hyperloader.corpora.reading.source import Source
-from hyperloader.tags import OUTSIDE, TagError, detect_scheme, is_tag, parse_tags
+from hyperloader.tags import OUTSIDE, detect_scheme, is_tag, parse_tags
 from hyperloader.types import Span
 
 MOST_BARE_LABELS = 100
@@ -63,7 +63,7 @@ def spelling_of(tags: Iterable[str]) -> Spelling | None:
     for spelling in SPELLINGS:
         if distinct and all(spelling.standard(tag) for tag in distinct):
             return spelling
-    if any(is_tag(tag) and tag != OUTSIDE for tag in distinct):
+    if any(tag[1:2] == "-" for tag in distinct):
         return STANDARD
     if OUTSIDE in distinct and 1 < len(distinct) <= MOST_BARE_LABELS and "" not in distinct:
         return BARE
@@ -78,8 +78,7 @@ class Tagging:
         self.spelling = spelling_of(tag for tags in sentences for tag in tags) or STANDARD
         self._scheme = detect_scheme(map(self._standard, sentences))
         if self.spelling is not STANDARD:
-            tags = sum(map(len, sentences))
-            source.notes.add(f"tags in another spelling, {self.spelling.name}", count=tags)
+            source.notes.say(f"the tags have another spelling: {self.spelling.name}")
 
     def spans(self, tags: Sequence[str], line: int | None = None) -> tuple[Span, ...]:
         """The spans of one sentence, repaired tags noted. Raises TagError."""
@@ -94,6 +93,6 @@ class Tagging:
         return spans
 
     def _standard(self, tags: Sequence[str]) -> list[str]:
+        if self.spelling is STANDARD:
+            return list(tags)
         return [self.spelling.standard(tag) or tag for tag in tags]
-
-

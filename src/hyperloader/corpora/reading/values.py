@@ -9,7 +9,9 @@ _KINDS = {str: "a string", int: "a whole number", list: "a list", dict: "an obje
 def get(record: dict[str, Any], key: str, kind: type) -> Any:
     """``record[key]``, which must be there and of that kind."""
     if key not in record:
-        raise ValueError(f"no {key!r} in {json.dumps(record, ensure_ascii=False, default=str)[:60]}")
+        raise ValueError(
+            f"no {key!r} in {json.dumps(record, ensure_ascii=False, default=str)[:60]}"
+        )
     return typed(record[key], kind, repr(key))
 
 
