@@ -34,7 +34,7 @@ def named(tmp_path: Path) -> Path:
 
 def by_reference(folder: Path, **config: object) -> TaggingModel:
     """A model on the backbone of ``folder``, all trained values of it moved."""
-    from hyperloader.backbones.t5.backbone import load_backbone
+    from hyperloader.backbones.loading import load_backbone
 
     settings = ModelConfig(tasks=tuple(CODEC.labels), **config)
     model = TaggingModel(load_backbone(str(folder)), settings, backbone_name=str(folder))
@@ -127,7 +127,7 @@ def test_a_backbone_that_is_gone_is_one_line(tmp_path: Path, named: Path) -> Non
 
 
 def test_the_dropout_that_was_trained_with_comes_back(tmp_path: Path, named: Path) -> None:
-    from hyperloader.backbones.t5.backbone import load_backbone
+    from hyperloader.backbones.loading import load_backbone
 
     backbone = load_backbone(str(named), dropout=0.25)
     config = ModelConfig(tasks=tuple(CODEC.labels))

@@ -13,7 +13,7 @@ from hyperloader.backbones.t5.light import light_t5
 from hyperloader.backbones.t5.light_model import LightT5
 from hyperloader.codec.batch import encode_words
 from hyperloader.errors import ConfigError, HyperloaderError
-from hyperloader.modeling.activations import OWN, activation
+from hyperloader.backbones.activations import OWN, activation
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.sentt.decoding.decoder import Decoder
 from hyperloader.outputs.sentt.model import TaggingModel

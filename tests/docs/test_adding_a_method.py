@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hyperloader.backbones.t5.backbone import meta_backbone
+from hyperloader.backbones.loading import meta_backbone
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import METHODS
 from hyperloader.outputs.sentt.model import TaggingModel

@@ -12,7 +12,8 @@ import hyperloader.training.loop as loop
 from bert_helpers import bert_folder
 from experiment_helpers import TINY, arguments, start
 from hyperloader.backbones import packaged
-from hyperloader.backbones.t5.backbone import load_backbone, scratch_backbone
+from hyperloader.backbones.loading import load_backbone
+from hyperloader.backbones.t5.scratch import scratch_backbone
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.config import load_recipe
 from hyperloader.experiments.plan.grid import Run

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from helpers import LABELS, batch_of, randomise, run, tiny_backbone, tiny_codec, tiny_model
 from hyperloader.backbones.sites import T5, Place
-from hyperloader.backbones.t5.backbone import meta_backbone
+from hyperloader.backbones.loading import meta_backbone
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import METHODS
 from hyperloader.modeling.modules.layers import AdapterWeights, LoraWeights

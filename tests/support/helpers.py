@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from hyperloader.backbones.t5.backbone import scratch_backbone
+from hyperloader.backbones.t5.scratch import scratch_backbone
 from hyperloader.codec.batch import Batch, collate, encode_example
 from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.modeling.config import ModelConfig
