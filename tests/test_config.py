@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hyperloader.backbones.sites import BERT
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_helpers import bert_folder
-from hyperloader.backbones.sites import BERT
 from hyperloader.config import Recipe, load_recipe, recipe_names
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig

@@ -9,11 +9,11 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.activations import ACT2FN
 
 from helpers import LABELS, SENTENCES, batch_of, randomise, tiny_codec
+from hyperloader.backbones.activations import OWN, activation
 from hyperloader.backbones.t5.light import light_t5
 from hyperloader.backbones.t5.light_model import LightT5
 from hyperloader.codec.batch import encode_words
 from hyperloader.errors import ConfigError, HyperloaderError
-from hyperloader.backbones.activations import OWN, activation
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.sentt.decoding.decoder import Decoder
 from hyperloader.outputs.sentt.model import TaggingModel

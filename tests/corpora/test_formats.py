@@ -48,7 +48,7 @@ def test_documented_example_of_each_format_is_read(tmp_path: Path, name: str) ->
     for extension in FORMATS[name].extensions:
         if extension in (".parquet", ".arrow"):
             continue
-        if name == "hf" and extension == ".csv" or extension in (".yml", ".yaml"):
+        if (name == "hf" and extension == ".csv") or extension in (".yml", ".yaml"):
             continue  # other writings of the same, tested where they are read
         path = tmp_path / f"x{extension}"
         path.write_text(example, "utf-8")

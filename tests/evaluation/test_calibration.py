@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hyperloader.outputs.build import build_decoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,6 @@ from hyperloader.evaluation.calibration import (
     gold_scores,
 )
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.build import build_decoder
 from hyperloader.outputs.sentt.decoding.decoder import Decoder
 from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
 from hyperloader.outputs.token_tags.model import TokenTagger

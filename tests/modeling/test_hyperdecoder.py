@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from hyperloader.backbones.sites import Place, Site
+from hyperloader.modeling.inject import NoActiveWeightsError
 from torch import Tensor
 
 from helpers import batch_of, run, tiny_codec, tiny_model
-from hyperloader.backbones.sites import Place, Site
 from hyperloader.codec.batch import encode_words
 from hyperloader.modeling import active
-from hyperloader.modeling.inject import NoActiveWeightsError
 from hyperloader.outputs.sentt.decoding.decoder import Decoder
 from hyperloader.outputs.sentt.model import TaggingModel
 

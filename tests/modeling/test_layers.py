@@ -2,12 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor, nn
-
 from hyperloader.backbones.sites import Place, Site
-from hyperloader.modeling import active
 from hyperloader.modeling.modules.layers import (
     AdapterWeights,
     LoraWeights,
@@ -20,6 +15,11 @@ from hyperloader.modeling.modules.layers import (
     lora,
     rows_of,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from hyperloader.modeling import active
 
 torch.set_num_threads(1)  # tensors this small are slower on several
 WIDTH, RANK, LENGTH = 6, 2, 4

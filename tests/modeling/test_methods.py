@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from hyperloader.backbones.sites import T5, Place
+from hyperloader.modeling.modules.layers import AdapterWeights, LoraWeights
 from torch import Tensor, nn
 
 from helpers import LABELS, batch_of, randomise, run, tiny_backbone, tiny_codec, tiny_model
-from hyperloader.backbones.sites import T5, Place
 from hyperloader.backbones.loading import meta_backbone
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import METHODS
-from hyperloader.modeling.modules.layers import AdapterWeights, LoraWeights
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tagger import Tagger
 from training_helpers import cli, corpora, log, make_trainer

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 import torch
+from hyperloader.backbones.sites import T5, Place
+from hyperloader.modeling.modules.layers import LoraWeights
 from torch import nn
 
 from helpers import tiny_backbone, tiny_codec, tiny_model
-from hyperloader.backbones.sites import T5, Place
 from hyperloader.config import parse_model
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import LORA_PLACES, METHODS, get_method
-from hyperloader.modeling.modules.layers import LoraWeights
 from hyperloader.outputs.sentt.model import TaggingModel
 
 CODEC = tiny_codec()

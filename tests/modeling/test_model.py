@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hyperloader.modeling.inject import NoActiveWeightsError
+from hyperloader.modeling.modules.layers import LoraWeights
 from torch import Tensor
 from transformers import (
     BertConfig,
@@ -15,8 +17,6 @@ from hyperloader.codec.batch import Batch
 from hyperloader.errors import ConfigError, HyperloaderError
 from hyperloader.modeling import active
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.inject import NoActiveWeightsError
-from hyperloader.modeling.modules.layers import LoraWeights
 from hyperloader.outputs.sentt.model import TaggingModel
 
 CODEC = tiny_codec()

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from hyperloader.modeling.inject import NoActiveWeightsError
+from hyperloader.modeling.modules.layers import PrefixWeights
 from torch import Tensor
 from transformers import (
     BertConfig,
@@ -22,8 +24,6 @@ from transformers import (
 from helpers import tiny_backbone, tiny_codec
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.inject import NoActiveWeightsError
-from hyperloader.modeling.modules.layers import PrefixWeights
 from hyperloader.modeling.pretrained import load_token_tagger, save_pretrained
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.outputs.token_tags.model import TokenTagger, load_encoder, meta_encoder

@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from hyperloader.outputs.objective import Objective
+from hyperloader.outputs.sentt.losses import decision_loss, token_loss
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import LABELS, tiny_codec, tiny_model
 from hyperloader.codec.batch import EncodedWindow, collate, encode_example
 from hyperloader.config import TrainingSection
-from hyperloader.outputs.objective import Objective
 from hyperloader.outputs.sentt.decisions import Decisions, find_decisions
 from hyperloader.outputs.sentt.grammar import Grammar
-from hyperloader.outputs.sentt.losses import decision_loss, token_loss
 from hyperloader.training.optim import rate_factor
 from hyperloader.types import Example, Span
 

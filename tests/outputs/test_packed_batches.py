@@ -5,15 +5,15 @@ from typing import Literal
 import pytest
 import torch
 import torch.nn.functional as F
+from hyperloader.backbones.sites import T5
+from hyperloader.outputs.objective import Objective
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import LABELS, randomise, tiny_codec, tiny_model
-from hyperloader.backbones.sites import T5
 from hyperloader.codec.batch import EncodedWindow, collate, encode_example
 from hyperloader.config import TrainingSection
 from hyperloader.modeling.methods import METHODS
-from hyperloader.outputs.objective import Objective
 from hyperloader.outputs.sentt.rows import pack
 from hyperloader.types import Example, Span
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from hyperloader.outputs.build import build_decoder
+from hyperloader.outputs.objective import build_objective
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -20,8 +22,6 @@ from hyperloader.config import TrainingSection
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import CheckpointError, ConfigError, DataError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.build import build_decoder
-from hyperloader.outputs.objective import build_objective
 from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.tagger import Tagger

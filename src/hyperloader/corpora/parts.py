@@ -5,10 +5,11 @@ from hyperloader.corpora.formats import EXTENSIONS, FORMATS, Format, Guess
 from hyperloader.corpora.reading.options import ReadOptions
 from hyperloader.corpora.reading.place import Place
 from hyperloader.corpora.reading.source import Source
+from hyperloader.corpora.reading.tables import ARROW, arrow_files
 from hyperloader.errors import unknown
 from hyperloader.types import Example
 
-_JSON = (".json", ".jsonl", ".ndjson")
+_RECORDS = (".json", ".jsonl", ".ndjson", ".csv", *ARROW)
 
 
 def recognise(source: Source) -> tuple[Format, str]:
@@ -59,11 +60,11 @@ def read_part(
 
 
 def _not_recognised(source: Source) -> str:
-    if source.folder:
+    if source.folder and not arrow_files(source.path):
         return "no known format: looked for seq.in and seq.out, .ann or .arrow files"
     hint = "'hyperloader data formats' shows what is read"
-    if source.suffix in _JSON:
-        for _ in source.records():  # the error of text that is not JSON says more
+    if source.folder or source.suffix in _RECORDS:
+        for _ in source.records():  # the error of a file that cannot be read says more
             break
         keys = ", ".join(sorted(source.keys)[:8]) or "none"
         return f"no known format: its records have the keys {keys}; {hint}"

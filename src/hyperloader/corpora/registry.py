@@ -14,7 +14,14 @@ from hyperloader.corpora.corpus import SPLITS, Corpus, Reading, Unused
 from hyperloader.corpora.formats import EXTENSIONS
 from hyperloader.corpora.parts import is_part_folder, read_part
 from hyperloader.corpora.reading.options import OPTIONS_FILE, ReadOptions
-from hyperloader.corpora.reading.place import Place, children, open_place, plain_name, suffix_of
+from hyperloader.corpora.reading.place import (
+    Place,
+    children,
+    open_place,
+    parent,
+    plain_name,
+    suffix_of,
+)
 from hyperloader.corpora.reading.source import Source
 from hyperloader.corpora.splits import draw_validation, hold_out
 from hyperloader.errors import DataError, unknown
@@ -124,7 +131,7 @@ def read_corpus(path: Path, name: str | None = None, options: ReadOptions | None
 
 def _read(place: Place, task: str, options: ReadOptions) -> Corpus:
     if is_single_part(place):
-        folder = place if place.is_dir() else place.parent
+        folder = place if place.is_dir() else parent(place)
         found: dict[str, list[Place]] = {part_of(place) or "train": [place]}
         unused: list[Unused] = []
     else:

@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from hyperloader.corpora.corpus import SPLITS
@@ -157,25 +156,21 @@ def _lost(wanted: Example, found: Example) -> list[str]:
     Where other words were read, the spans are compared by their characters.
     """
     lost = []
+    (text, offsets), (text_found, offsets_found) = surface(wanted), surface(found)
     if wanted.words != found.words:
         lost.append("words")
-        same = (surface(wanted)[0], character_spans(wanted)) == (
-            surface(found)[0],
-            character_spans(found),
-        )
+        same = text == text_found and character_spans(wanted) == character_spans(found)
     else:
         same = wanted.spans == found.spans
     if not same:
         lost.append("spans")
-    first, second = _plain(wanted), _plain(found)
-    lost += [f for f in ("intent", "text", "offsets") if getattr(first, f) != getattr(second, f)]
+    if wanted.intent != found.intent:
+        lost.append("intent")
+    if text != text_found:
+        lost.append("text")
+    if wanted.words == found.words and offsets != offsets_found:
+        lost.append("offsets")
     return lost
-
-
-def _plain(example: Example) -> Example:
-    """The sentence without text and offsets where the words say them."""
-    bare = replace(example, text=None, offsets=None)
-    return bare if surface(example) == surface(bare) else example
 
 
 def _replace(files: Files, target: Path, force: bool) -> None:

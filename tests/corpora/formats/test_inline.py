@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from corpus_files import read, surfaces, write
 
+from corpus_files import read, surfaces, write
 from hyperloader.errors import DataError
 
 YAML = """version: "3.1"

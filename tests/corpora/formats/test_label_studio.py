@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_files import jsonl, read, surfaces, write
 
+from corpus_files import jsonl, read, surfaces, write
 from hyperloader.errors import DataError
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_span_is_counted(tmp_path: Path) -> None:
 
 
 def test_unlabelled_tasks_do_not_block_the_rest(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no sentence in it: .*tasks without an annotation"):
+    with pytest.raises(DataError, match=r"no sentence in it: .*tasks without an annotation"):
         read(tasks(tmp_path, task("Acme", annotations=[])))
 
 

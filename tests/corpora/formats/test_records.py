@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_files import jsonl, read, surfaces, write
 
+from corpus_files import jsonl, read, surfaces, write
 from hyperloader.errors import DataError
 from hyperloader.types import Example, Span
 

@@ -115,7 +115,8 @@ def _entity(source: Source, text: str, number: int) -> Place | None:
 def _write(examples: Sequence[Example]) -> Files:
     files: Files = {}
     for first in range(0, len(examples), SENTENCES_PER_DOCUMENT):
-        text, entities = "", []
+        text = ""
+        entities: list[str] = []
         for example in examples[first : first + SENTENCES_PER_DOCUMENT]:
             sentence, _ = surface(example)
             for start, end, label in character_spans(example):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hyperloader.corpora.formats.format import Files, Format, Guess, surface
-from hyperloader.corpora.reading.sentences import Mark, marked_sentence
+from hyperloader.corpora.reading.sentences import Mark, marked_sentence, token_places
 from hyperloader.corpora.reading.source import Source
 from hyperloader.errors import DataError
 from hyperloader.types import Example
@@ -22,6 +22,7 @@ def _spacy() -> Any:
     try:
         import spacy
         import spacy.tokens
+        import spacy.vocab
     except ImportError as error:
         raise DataError("spaCy's files need spaCy: pip install 'hyperloader[spacy]'") from error
     return spacy
@@ -30,7 +31,7 @@ def _spacy() -> Any:
 def _read(source: Source) -> Sequence[Example]:
     spacy = _spacy()
     try:
-        docs = [*spacy.tokens.DocBin().from_bytes(source.data).get_docs(spacy.blank("xx").vocab)]
+        docs = [*spacy.tokens.DocBin().from_bytes(source.data).get_docs(spacy.vocab.Vocab())]
     except Exception as error:  # zlib, msgpack or numpy, depending on what is broken
         raise source.error("not a DocBin that spaCy can read") from error
     key = source.options.spans_key
@@ -46,8 +47,9 @@ def _read(source: Source) -> Sequence[Example]:
     for number, doc in enumerate(docs, start=1):
         spans = doc.ents if key is None else doc.spans.get(key, ())
         marks = [Mark(span.start_char, span.end_char, span.label_) for span in spans]
-        places = [(t.idx, t.idx + len(t)) for t in doc if not t.is_space]
+        tokens = [(token.idx, token.idx + len(token)) for token in doc]
         try:
+            places = token_places(doc.text, tokens)
             found = marked_sentence(source, number, doc.text, marks, offsets=places)
         except ValueError as error:
             raise source.error(error, number) from error
@@ -58,7 +60,7 @@ def _read(source: Source) -> Sequence[Example]:
 
 def _write(examples: Sequence[Example]) -> Files:
     spacy = _spacy()
-    vocab = spacy.blank("xx").vocab
+    vocab = spacy.vocab.Vocab()
     stored = spacy.tokens.DocBin(attrs=["ORTH", "SPACY", "ENT_IOB", "ENT_TYPE"])
     for example in examples:
         words, spaces, places = _tokens(example)

@@ -49,11 +49,13 @@ def _sniff(source: Source) -> Guess | None:
 
 
 def _read(source: Source) -> Sequence[Example]:
+    records = [*source.records()]
     found = _columns(source)
     if found is None:
         raise source.error("no records with lists of words and tags; name them with word and tag")
-    records = [*source.records()]
-    words, tags, ids = [], [], {}
+    words: list[list[str]] = []
+    tags: list[list[Any]] = []
+    ids: dict[Any, int] = {}
     for line, record in records:
         try:
             record = typed(record, dict, "a record")

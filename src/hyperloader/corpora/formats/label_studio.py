@@ -43,10 +43,10 @@ def _sniff(source: Source) -> Guess | None:
 def _minimal_labels(record: Record) -> str | None:
     """The key of the results of a JSON-MIN record."""
     for key, value in record.items():
-        items = value if isinstance(value, list) and value else [None]
-        if all(
-            isinstance(item, dict) and {"start", "end"} <= item.keys() for item in items
-        ) and any(isinstance(item.get(kind), list) for item in items for kind in _LABELS):
+        items = value if isinstance(value, list) else []
+        if any(not isinstance(i, dict) or not {"start", "end"} <= i.keys() for i in items):
+            continue
+        if any(isinstance(item.get(kind), list) for item in items for kind in _LABELS):
             return key
     return None
 
@@ -113,9 +113,8 @@ def _annotator_names(annotation: Record) -> list[Any]:
 
 
 def _annotator(annotation: Record) -> Any:
-    return next(
-        (name for name in _annotator_names(annotation)[::-1] if name is not None), "unknown"
-    )
+    names = [name for name in _annotator_names(annotation) if name is not None]
+    return names[-1] if names else "unknown"
 
 
 def _essence(annotation: Record) -> list[Any]:
@@ -174,7 +173,8 @@ def _read_minimal(source: Source, line: int, record: Record) -> Example | None:
 
 def _marks(source: Source, line: int, value: Record) -> list[Mark]:
     """The span of one result: none, and noted, without a label; the first of several labels."""
-    names = next((value[key] for key in _LABELS if isinstance(value.get(key), list)), [])
+    lists = [value[key] for key in _LABELS if isinstance(value.get(key), list)]
+    names: list[Any] = lists[0] if lists else []
     if not names:
         source.notes.repair("spans without a label, which are left out", line)
         return []

@@ -43,7 +43,7 @@ def _read_record(source: Source, line: int, record: dict[str, Any]) -> Example |
     offsets = None
     if record.get("tokens") is not None:
         tokens = [_token(item, text) for item in get(record, "tokens", list)]
-        offsets = token_places(source, text, tokens)
+        offsets = token_places(text, tokens)
     if record.get("relations"):
         source.notes.add("relations, which are not read", line, len(record["relations"]))
     return marked_sentence(source, line, text, marks, offsets=offsets, intent=intent_of(record))

@@ -1,7 +1,7 @@
 """What a user may say about a corpus that its files do not say themselves."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -9,6 +9,13 @@ from hyperloader.corpora.reading.place import Place, read_bytes
 from hyperloader.errors import DataError, unknown
 
 OPTIONS_FILE = "reading.yaml"
+
+_CHOICES = {
+    "units": ("characters", "utf-16"),
+    "words": ("text", "whitespace"),
+    "misaligned": ("snap", "split", "skip"),
+    "overlap": ("outermost", "innermost", "longest"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class ReadOptions:
     ``units``: what offsets count, ``characters`` or ``utf-16``, where no copy of a span's text
     says it.
     ``words``: how raw text is split into words, ``text`` or ``whitespace``.
+    ``misaligned``: what happens to a span that cuts through a word: ``snap``, ``split``, ``skip``.
+    ``overlap``: which of spans over one word stays: ``outermost``, ``innermost``, ``longest``.
     ``strict``: whether a span or record that would be repaired or skipped is an error.
     """
 
@@ -35,8 +44,10 @@ class ReadOptions:
     text: str | None = None
     annotator: str | int | None = None
     spans_key: str | None = None
-    units: str | None = None
-    words: str = "text"
+    units: Literal["characters", "utf-16"] | None = None
+    words: Literal["text", "whitespace"] = "text"
+    misaligned: Literal["snap", "split", "skip"] = "snap"
+    overlap: Literal["outermost", "innermost", "longest"] = "outermost"
     strict: bool = False
 
     def updated(self, values: dict[str, Any]) -> "ReadOptions":
@@ -45,9 +56,8 @@ class ReadOptions:
         for name, value in values.items():
             if name not in known:
                 raise DataError(unknown("reading option", str(name), known))
-            choices = {"units": ("characters", "utf-16"), "words": ("text", "whitespace")}
-            if name in choices and value not in choices[name]:
-                raise DataError(unknown(f"value of {name}", str(value), choices[name]))
+            if name in _CHOICES and value not in _CHOICES[name]:
+                raise DataError(unknown(f"value of {name}", str(value), _CHOICES[name]))
         if isinstance(labels := values.get("labels"), str):
             values = {**values, "labels": [name.strip() for name in labels.split(",")]}
         if "labels" in values:

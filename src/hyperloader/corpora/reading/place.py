@@ -43,6 +43,12 @@ def children(folder: Place) -> list[Place]:
     return sorted(found, key=lambda child: child.name)
 
 
+def parent(place: Place) -> Place:
+    """The folder that a file or folder lies in; of an archive, the folder that it lies in."""
+    above = place.parent
+    return above if isinstance(above, Path | zipfile.Path) else Path(above)
+
+
 def plain_name(path: Place) -> str:
     """The name of a file without the ending that says it is packed."""
     packed = Path(path.name).suffix.lower() in _UNPACK
@@ -60,6 +66,6 @@ def read_bytes(path: Place) -> bytes:
         data = path.read_bytes()
         unpack = _UNPACK.get(Path(path.name).suffix.lower())
         return unpack(data) if unpack else data
-    except (OSError, EOFError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"cannot be read ({reason})", str(path)) from error

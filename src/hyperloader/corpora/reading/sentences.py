@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from hyperloader.corpora.reading.marks import align_marks, split_words
+from hyperloader.corpora.alignment import Aligned, AlignPolicy, align
 from hyperloader.corpora.reading.source import Source
 from hyperloader.types import Example, Span
+from hyperloader.words import split_words
 
-OFFSETS = Sequence[tuple[int, int]]
+Offsets = Sequence[tuple[int, int]]
 
 
 class Mark(NamedTuple):
@@ -34,7 +35,7 @@ def sentence(
     task: str,
     *,
     text: str | None = None,
-    offsets: OFFSETS | None = None,
+    offsets: Offsets | None = None,
     intent: str | None = None,
 ) -> Example:
     """An Example whose parts are checked. Raises ValueError: the caller knows file and line."""
@@ -63,7 +64,7 @@ def marked_sentence(
     text: str,
     marks: Iterable[Mark],
     *,
-    offsets: OFFSETS | None = None,
+    offsets: Offsets | None = None,
     intent: str | None = None,
     units: Literal["characters", "utf-16"] = "characters",
 ) -> Example | None:
@@ -80,9 +81,11 @@ def marked_sentence(
         source.notes.add("records without a word, which are left out", line)
         return None
     raw = [_located(source, line, text, mark, source.options.units or units) for mark in marks]
-    spans = align_marks(source, line, text, offsets, raw)
-    words = [text[start:end] for start, end in offsets]
-    return sentence(words, spans, source.task, text=text, offsets=offsets, intent=intent)
+    aligned = _aligned(source, line, text, offsets, raw)
+    words = [text[start:end] for start, end in aligned.offsets]
+    return sentence(
+        words, aligned.spans, source.task, text=text, offsets=aligned.offsets, intent=intent
+    )
 
 
 def nested_sentence(
@@ -100,17 +103,36 @@ def nested_sentence(
         if not 0 <= start < end <= len(words):
             raise ValueError(f"span {start}:{end} {label!r} does not fit {len(words)} words")
         raw.append((offsets[start][0], offsets[end - 1][1], label))
-    return sentence(words, align_marks(source, line, joined, offsets, raw), source.task)
+    return sentence(words, _aligned(source, line, joined, offsets, raw).spans, source.task)
 
 
-def token_places(source: Source, text: str, tokens: Iterable[tuple[int, int]]) -> OFFSETS:
+def _aligned(
+    source: Source,
+    line: int | None,
+    text: str,
+    offsets: Offsets,
+    raw: Sequence[tuple[int, int, str]],
+) -> Aligned:
+    """Spans of words by the reading options, every repair noted. Raises ValueError if strict."""
+    options = source.options
+    if options.strict:
+        policy = AlignPolicy("error", "error")
+    else:
+        policy = AlignPolicy(options.misaligned, options.overlap)
+    aligned = align(text, offsets, raw, policy)
+    for note in aligned.notes:
+        source.notes.repair(note.repair.value, line)
+    return aligned
+
+
+def token_places(text: str, tokens: Iterable[tuple[int, int]]) -> Offsets:
     """The places of tokens that are words (not white space only). ValueError if out of order."""
     places = [(start, end) for start, end in tokens if text[start:end].strip()]
     check_places(places, len(text))
     return places
 
 
-def check_places(places: OFFSETS, length: int) -> None:
+def check_places(places: Offsets, length: int) -> None:
     """Raise ValueError unless the places ascend inside a text of ``length`` characters."""
     borders = [0, *(border for place in places for border in place), length]
     if borders != sorted(borders) or any(start == end for start, end in places):

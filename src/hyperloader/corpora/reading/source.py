@@ -94,7 +94,7 @@ class Source:
         if self.folder or self.suffix in ARROW:
             rows: Iterator[tuple[int, Any]] = enumerate(read_arrow(self.path), start=1)
         elif self.suffix in (".csv", ".tsv"):
-            rows = read_csv(self.text)
+            rows = read_csv(self.text, self.path)
         else:
             items = self._json_items
             rows = self._json_lines() if items is None else iter(items)

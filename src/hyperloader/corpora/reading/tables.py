@@ -10,14 +10,14 @@ from typing import Any
 import yaml
 
 from hyperloader.corpora.reading.encoding import decode
-from hyperloader.corpora.reading.place import Place, children, read_bytes, suffix_of
+from hyperloader.corpora.reading.place import Place, children, parent, read_bytes, suffix_of
 from hyperloader.errors import DataError
 
 ARROW = (".parquet", ".arrow")
 _INFO_FILES = ("dataset_info.json", "dataset_infos.json", "README.md")
 
 
-def read_csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_csv(text: str, path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and row of a CSV or TSV text with a header; nothing where it has none.
 
     A cell that holds a list or an object, as JSON or as Python writes it, is decoded.
@@ -25,14 +25,14 @@ def read_csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     header = text.partition("\n")[0]
     delimiter = max(",\t;", key=header.count)
     old = csv.field_size_limit(2**30)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 2
     try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        line = 2
         for row in reader:
             yield line, {key: _cell(value) for key, value in row.items() if key}
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"not CSV ({error})") from error
+        raise DataError(f"not CSV ({error})", str(path), line) from error
     finally:
         csv.field_size_limit(old)
 
@@ -87,8 +87,8 @@ def _features(path: Place) -> Iterator[Any]:
             stored = (table.schema.metadata or {}).get(b"huggingface")
             if stored:
                 yield json.loads(stored).get("info", {}).get("features")
-    folder = path if path.is_dir() else path.parent
-    for place in (folder, folder.parent):
+    folder = path if path.is_dir() else parent(path)
+    for place in (folder, parent(folder)):
         for name in _INFO_FILES:
             file = place / name
             if file.is_file():
