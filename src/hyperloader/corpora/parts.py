@@ -43,8 +43,11 @@ def read_part(
     Raises DataError with the path, and the line where there is one, for what cannot be read and
     for a file without a sentence.
     """
-    options = options or ReadOptions()
-    source = Source(path, task, options)
+    return read_source(Source(path, task, options), part=part)
+
+
+def read_source(source: Source, *, part: str) -> tuple[tuple[Example, ...], Reading]:
+    """As :func:`read_part`."""
     if not source.folder and not source.data.strip():
         raise source.error("the file is empty")
     form, reason = recognise(source)
@@ -56,7 +59,7 @@ def read_part(
     if not examples:
         why = f" ({'; '.join(notes)})" if notes else ""
         raise source.error(f"no sentence in it: read as {form.name}{why}")
-    return examples, Reading(part, str(path), form.name, reason, notes)
+    return examples, Reading(part, str(source.path), form.name, reason, notes)
 
 
 def _not_recognised(source: Source) -> str:

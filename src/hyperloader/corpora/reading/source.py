@@ -24,16 +24,26 @@ class Record(NamedTuple):
 
 
 class Source:
-    """What a format reads from: ``path`` is a file or a folder, ``task`` the sentences' task."""
+    """What a format reads from: ``path`` is a file or a folder, ``task`` the sentences' task.
 
-    def __init__(self, path: Place, task: str, options: ReadOptions | None = None):
-        self.path, self.task = path, task
+    ``data`` are the bytes of a file that does not lie on the disk; ``path`` is then what messages
+    call it.
+    """
+
+    def __init__(
+        self,
+        path: Place,
+        task: str,
+        options: ReadOptions | None = None,
+        data: bytes | None = None,
+    ):
+        self.path, self.task, self._given = path, task, data
         self.options = options or ReadOptions()
         self.notes = Notes(path, self.options.strict)
 
     @property
     def folder(self) -> bool:
-        return self.path.is_dir()
+        return self._given is None and self.path.is_dir()
 
     @property
     def suffix(self) -> str:
@@ -51,7 +61,7 @@ class Source:
 
     @cached_property
     def data(self) -> bytes:
-        return read_bytes(self.path)
+        return read_bytes(self.path) if self._given is None else self._given
 
     @cached_property
     def text(self) -> str:
