@@ -18,19 +18,21 @@ LAYERS = (
     {"backbones"},
     {"corpora", "codec", "modeling"},
     {"outputs"},
-    {"checkpoint"},
+    {"checkpoint", "hub", "model_card", "tagging"},
     {"training"},
     {"evaluation", "tagger"},
-    {"pretraining"},
+    {"api", "pretraining"},
     {"reproduction"},
     {"experiments", "benchmarks"},
     {"cli"},
+    {"__main__"},
 )
 TOGETHER = {
     "tags": {"types"},
     "builtin": {"errors"},
     "config": {"errors"},
     "store": {"errors"},
+    "tagger": {"evaluation"},
     "benchmarks": {"experiments"},
 }
 # What reproduces the paper or measures is not needed for tagging and training.

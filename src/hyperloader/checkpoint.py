@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 CODEC = "codec.json"
 TOKENIZER = "tokenizer"
 CALIBRATION = "calibration.json"
+CARD = "README.md"
 CHECKPOINTS = "checkpoints"
 TRAINER = "trainer.json"
 
@@ -40,10 +42,14 @@ class Checkpoint:
 
 
 def write_checkpoint(
-    folder: Path, model: AttachedModel, codec: Codec, dtype: torch.dtype = torch.float32
+    folder: Path,
+    model: AttachedModel,
+    codec: Codec,
+    dtype: torch.dtype = torch.float32,
+    whole: bool | None = None,
 ) -> None:
     """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
-    write_model(model, folder, dtype=dtype)
+    write_model(model, folder, whole, dtype)
     about = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
     (folder / CODEC).write_text(json.dumps(about, indent=1))
     codec.tokenizer.save_pretrained(folder / TOKENIZER)
@@ -55,12 +61,22 @@ def save_checkpoint(
     codec: Codec,
     dtype: torch.dtype = torch.float32,
     calibration: Calibration | None = None,
+    *,
+    whole: bool | None = None,
+    card: str | None = None,
 ) -> None:
-    """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``."""
+    """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``.
+
+    Args:
+        whole: store the backbone's frozen weights too; default: only if it has no name.
+        card: the model card, which becomes README.md.
+    """
     with atomic_folder(folder) as temporary:
-        write_checkpoint(temporary, model, codec, dtype)
+        write_checkpoint(temporary, model, codec, dtype, whole)
         if calibration is not None:
             _write_calibration(temporary, calibration)
+        if card is not None:
+            (temporary / CARD).write_text(card, encoding="utf-8")
 
 
 def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
@@ -118,8 +134,9 @@ def is_run(path: Path) -> bool:
 
 
 def complete_checkpoints(run: Path) -> list[Path]:
-    """The run's complete checkpoints, oldest first."""
-    return sorted((run / CHECKPOINTS).glob("step-*"))
+    """The run's complete checkpoints, oldest first. Folders of other names are not ours."""
+    found = (p for p in (run / CHECKPOINTS).glob("step-*") if is_step_name(p.name))
+    return sorted(found, key=lambda folder: int(folder.name.removeprefix("step-")))
 
 
 def best_checkpoint(run: Path) -> Path:
@@ -134,12 +151,22 @@ def best_checkpoint(run: Path) -> Path:
             f"{run} has no checkpoint yet; go on with: hyperloader train --resume {run}"
         )
     best = read_json(folders[-1] / TRAINER).get("best_step")
+    if best is not None and type(best) is not int:
+        raise CheckpointError(
+            f"{folders[-1] / TRAINER} is damaged (best_step is {best!r:.60}); give one of the "
+            f"checkpoints in {run / CHECKPOINTS} instead of the run"
+        )
     return run / CHECKPOINTS / step_name(best) if best is not None else folders[-1]
 
 
 def step_name(step: int) -> str:
     """The folder name of the checkpoint after ``step`` steps."""
     return f"step-{step:08d}"
+
+
+def is_step_name(name: str) -> bool:
+    """Whether :func:`step_name` gives this name."""
+    return re.fullmatch(r"step-[0-9]{8,}", name) is not None
 
 
 def _read_calibration(path: Path) -> Calibration | None:

@@ -63,26 +63,6 @@ def calibrate(
         console.print(_table(found))
 
 
-def calibrate_trained(
-    run: Path, corpora: Mapping[str, "Corpus"], device: str, console: Console
-) -> None:
-    """Calibrate the best checkpoint of a run that has just ended, if its ``corpora`` (the share
-    that it was trained on) have enough validation sentences."""
-    from hyperloader.evaluation.calibration import ENOUGH, FITTED
-    from hyperloader.tagger import Tagger
-
-    count = sum(len(corpus.splits["validation"]) for corpus in corpora.values())
-    if count < ENOUGH:
-        console.print(f"not calibrated: {count} validation sentences, and it takes {ENOUGH}")
-        return
-    tagger = Tagger.from_pretrained(run, device, tagging_only=False)
-    found = calibrate_tagger(tagger, run, corpora, console, FITTED)
-    console.print(
-        f"calibrated: the ECE of {found.overall.spans:,} held-out validation spans went from "
-        f"{found.overall.ece_before:.4f} to {found.overall.ece_after:.4f}"
-    )
-
-
 def calibrate_tagger(
     tagger: "Tagger",
     path: Path,

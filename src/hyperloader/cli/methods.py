@@ -36,12 +36,17 @@ def methods(
     tasks: Annotated[int, typer.Option(min=1, help="How many tasks share the model.")] = 7,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
-    """What each method attaches and where, and how many of the parameters it trains.
+    """Show what each method attaches where, and how many of the parameters it trains.
 
-    Rows with settings are published variants: set them in a recipe under model. Methods for one
-    task are counted for one; a method that needs an encoder is counted on bert-base.
+    No weights are loaded. Rows with settings are published variants: set them in a recipe under
+    model. Methods for one task are counted for one; a method that needs an encoder is counted on
+    bert-base.
 
-    Example: hyperloader methods --backbone t5-small --tasks 3
+    Examples:
+
+      hyperloader methods
+
+      hyperloader methods --backbone t5-small --tasks 3 --json
     """
     from hyperloader.modeling.methods import METHODS
 

@@ -35,7 +35,11 @@ def verify(
     compared and all that were are within the tolerance, 1 otherwise. A file of a method that does
     not exist here is named and has no effect on the exit code.
 
-    Example: hyperloader verify golden/
+    Examples:
+
+      hyperloader verify golden/
+
+      hyperloader verify golden/golden_hyperloader.safetensors --json
     """
     from hyperloader.reproduction.golden import TOLERANCES, find_golden_files, verify_file
 
