@@ -136,9 +136,11 @@ def evaluate_tagger(
         corpora = {name: data[name] for name in tasks or data}
     else:
         corpora = load_for(data, tagger.tasks, tasks, split)
+    chosen = select_examples(corpora, split)
+    known = {name: tagger.labels(name) for name in chosen}  # before any sentence is tagged
     found = {}
-    for name, examples in select_examples(corpora, split).items():
-        labels = tagger.labels(name)
+    for name, examples in chosen.items():
+        labels = known[name]
         scored = predict(
             tagger.model,
             tagger.codec,
