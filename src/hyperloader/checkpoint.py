@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CODEC = "codec.json"
 TOKENIZER = "tokenizer"
 CALIBRATION = "calibration.json"
+CARD = "README.md"
 CHECKPOINTS = "checkpoints"
 TRAINER = "trainer.json"
 
@@ -47,12 +49,8 @@ def write_checkpoint(
     dtype: torch.dtype = torch.float32,
     whole: bool | None = None,
 ) -> None:
-    """Write all files that :func:`load_checkpoint` needs into an existing ``folder``.
-
-    Args:
-        whole: see :func:`~hyperloader.modeling.pretrained.save_model`.
-    """
-    write_model(model, folder, whole, dtype=dtype)
+    """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
+    write_model(model, folder, whole, dtype)
     about = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
     (folder / CODEC).write_text(json.dumps(about, indent=1))
     codec.tokenizer.save_pretrained(folder / TOKENIZER)
@@ -65,21 +63,29 @@ def save_checkpoint(
     dtype: torch.dtype = torch.float32,
     calibration: Calibration | None = None,
     *,
+    whole: bool | None = None,
+    card: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``.
 
-    A backbone that lies in a folder of this machine is stored too: a path is no name elsewhere.
+    Args:
+        whole: store the backbone's frozen weights too; default: only if it has no name, or only
+            a path, which is none on another machine.
+        card: the model card, which becomes README.md.
+        overwrite: replace a checkpoint that ``folder`` holds.
 
     Raises:
         TargetError: ``folder`` holds something else, or (without ``overwrite``) a checkpoint.
     """
-    name = model.backbone_name
-    whole = True if name is not None and is_path(name) else None
+    if whole is None and model.backbone_name is not None and is_path(model.backbone_name):
+        whole = True
     with atomic_folder(folder, Kind.CHECKPOINT, overwrite=overwrite) as temporary:
         write_checkpoint(temporary, model, codec, dtype, whole)
         if calibration is not None:
             _write_calibration(temporary, calibration)
+        if card is not None:
+            (temporary / CARD).write_text(card, encoding="utf-8")
 
 
 def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
@@ -138,8 +144,9 @@ def is_run(path: Path) -> bool:
 
 
 def complete_checkpoints(run: Path) -> list[Path]:
-    """The run's complete checkpoints, oldest first."""
-    return sorted((run / CHECKPOINTS).glob("step-*"))
+    """The run's complete checkpoints, oldest first. Folders of other names are not ours."""
+    found = (p for p in (run / CHECKPOINTS).glob("step-*") if is_step_name(p.name))
+    return sorted(found, key=lambda folder: int(folder.name.removeprefix("step-")))
 
 
 def best_checkpoint(run: Path) -> Path:
@@ -154,16 +161,22 @@ def best_checkpoint(run: Path) -> Path:
             f"{run} has no checkpoint yet; go on with: hyperloader train --resume {run}"
         )
     best = read_json(folders[-1] / TRAINER).get("best_step")
-    if best is None:
-        return folders[-1]
-    if not (isinstance(best, int) and 0 <= best < 10**8):
-        raise CheckpointError(f"{folders[-1] / TRAINER} is damaged: best_step is {best!r}")
-    return run / CHECKPOINTS / step_name(best)
+    if best is not None and type(best) is not int:
+        raise CheckpointError(
+            f"{folders[-1] / TRAINER} is damaged (best_step is {best!r:.60}); give one of the "
+            f"checkpoints in {run / CHECKPOINTS} instead of the run"
+        )
+    return run / CHECKPOINTS / step_name(best) if best is not None else folders[-1]
 
 
 def step_name(step: int) -> str:
     """The folder name of the checkpoint after ``step`` steps."""
     return f"step-{step:08d}"
+
+
+def is_step_name(name: str) -> bool:
+    """Whether :func:`step_name` gives this name."""
+    return re.fullmatch(r"step-[0-9]{8,}", name) is not None
 
 
 def _read_calibration(path: Path) -> Calibration | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from seqeval.metrics import f1_score
 
-import hyperloader.training.loop as loop
+import hyperloader.training.engine as engine
 from bert_helpers import bert_folder
 from experiment_helpers import TINY, arguments, start
 from hyperloader.backbones import packaged
@@ -199,16 +199,16 @@ def test_a_stopped_experiment_goes_on_and_ends_the_same(
         calls.append(None)
         return len(calls) == 3
 
-    monkeypatch.setattr(loop, "any_process", stop_at_three)
+    monkeypatch.setattr(engine, "any_process", stop_at_three)
     one = {"systems": {"hyperloader": {}}}
     stopped = start(tmp_path, **one)
     assert stopped.code == 130
-    assert "the same command goes on from there" in stopped.err
+    assert "the same command resumes there" in stopped.err
     assert not records(tmp_path / "out")
     monkeypatch.undo()
     done = start(tmp_path, **one)
     assert done.code == 0
-    assert "going on after step 3" in done.out
+    assert "resuming after step 3" in done.out
     kept = ("scores", "best_step", "steps", "validation")
     whole, resumed = (
         records(each / "out")["hyperloader-0.5-1"]["outcome"] for each in (folder, tmp_path)
@@ -237,11 +237,7 @@ def test_a_random_backbone_has_the_shape_and_t5s_own_weights(
 ) -> None:
     folder, _ = made
     codec = load_checkpoint(folder / "out" / "runs" / "hyperloader-0.5-1").codec
-    size = len(codec.tokenizer)
-    pieces = codec.pieces
-    model = scratch_backbone(
-        "tiny", vocab_size=size, sentinels=pieces.sentinels, pad=pieces.pad, eos=pieces.eos
-    )
+    model = scratch_backbone("tiny", codec.tokenizer)
     source = tmp_path / "trained"
     model.save_pretrained(source)
     codec.tokenizer.save_pretrained(source)

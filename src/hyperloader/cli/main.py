@@ -1,24 +1,24 @@
 """``hyperloader``: one file per command; this one puts them together and prints errors."""
 
 import builtins
-import codecs
+import inspect
+import io
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from hyperloader import __version__
 from hyperloader.cli import (
     benchmark,
     calibrate,
     data,
+    doctor,
     errors,
     evaluate,
     experiment,
@@ -27,26 +27,30 @@ from hyperloader.cli import (
     pretrain,
     quickstart,
     recipes,
+    score,
     similarity,
     tag,
     tasks,
     train,
     verify,
 )
+from hyperloader.cli.version import full_version
 from hyperloader.errors import HyperloaderError
-from hyperloader.training.interrupt import Stopped
+from hyperloader.training.interrupt import Interrupted
+
+# Exit codes beside 0 and those of signals; a broken pipe is one: 128 and its number.
+OUR_FAULT, WRONG_USE, BROKEN_PIPE = 1, 2, 141
 
 app = typer.Typer(
     name="hyperloader",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help=(
         "Sequence labelling for many tasks with one small T5 and generated weights.\n\n"
         'Try it: [bold]hyperloader tag --task restaurant "a cheap thai place downtown"[/bold] '
         "([bold]hyperloader tasks[/bold] lists the builtin tasks), [bold]hyperloader "
-        "quickstart[/bold]. Your own data: put one folder a task into "
+        "quickstart[/bold]. Your own data: put one folder per task into "
         "a folder (train, valid and test as CoNLL, BIO, JSONL, …), look at it with "
         "[bold]hyperloader data stats DIR[/bold], then [bold]hyperloader train --data DIR[/bold], "
         "[bold]hyperloader evaluate RUN[/bold] and [bold]hyperloader tag RUN --task TASK[/bold]."
@@ -55,6 +59,7 @@ app = typer.Typer(
 app.command()(quickstart.quickstart)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(score.score)
 app.command()(calibrate.calibrate)
 app.command()(export.export)
 app.command()(tag.tag)
@@ -71,9 +76,12 @@ app.command()(pretrain.pretrain)
 app.command("pretrain-check")(pretrain.check_leaks)
 
 
+app.command()(doctor.doctor)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"hyperloader {__version__}")
+        typer.echo(f"hyperloader {full_version()}")
         raise typer.Exit()
 
 
@@ -97,81 +105,64 @@ def options(
         trust.trust_backbone(folder)
 
 
-def main() -> None:
-    """Run the command line.
+def _reflow(group: typer.Typer) -> None:
+    """Let the paragraphs of every help fill the terminal; examples, which are indented, stay."""
+    for command in group.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(
+            p if p.startswith(" ") else " ".join(p.split()) for p in paragraphs
+        )
+    for below in group.registered_groups:
+        if below.typer_instance is not None:
+            _reflow(below.typer_instance)
 
-    Exit codes: 0; 1 for a fault of this program (one line says how to report it) and for a command
-    whose answer is no (verify, pretrain-check, experiment run); 2 for a user's mistake, which is
-    one line; 130 and 143 for a stop by SIGINT and SIGTERM.
-    """
-    _encode_everything()
+
+_reflow(app)
+
+
+def main() -> None:
+    """Run the command line; docs/command-line.md lists the exit codes."""
+    _write_what_can_be_written()
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
         with _no_questions():
-            try:
-                app()
-            finally:
-                sys.stdout.flush()
-    except Stopped as stop:
-        _say(str(stop))
-        sys.exit(128 + getattr(stop, "signal", signal.SIGINT))
+            _run()
+        sys.stdout.flush()
+        sys.exit(0)
+    except Interrupted as stop:
+        console.print(str(stop), markup=False)
+        sys.exit(stop.exit_code)
     except HyperloaderError as error:
-        _fail(str(error), 2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # whoever read the output has gone; there is nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(1)
-    except MemoryError:
-        _fail("the memory is full; give a smaller --batch-size, or shorter or fewer texts", 2)
+        console.print("[red]error:[/red] ", end="")
+        console.print(" ".join(str(error).split()), markup=False)
+        sys.exit(WRONG_USE)
+    except BrokenPipeError:
+        _leave_the_pipe()
     except Exception as error:
-        if "can't allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
-            _fail("the memory is full; give a smaller --batch-size, or shorter or fewer texts", 2)
-        _fail_by_itself(error)
+        if _is_full(error):
+            console.print(
+                "[red]error:[/red] the memory is full; give a smaller --batch-size, or fewer or "
+                "shorter texts"
+            )
+            sys.exit(WRONG_USE)
+        if os.environ.get("HYPERLOADER_DEBUG"):
+            traceback.print_exc()
+        console.print("[red]error:[/red] ", end="")
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        console.print(
+            f"this is a fault of hyperloader, not yours ({what:.300}); please report it with what "
+            "the command prints with HYPERLOADER_DEBUG=1, and with what `hyperloader doctor` prints",
+            markup=False,
+        )
+        sys.exit(OUR_FAULT)
 
 
-def _fail_by_itself(error: Exception) -> NoReturn:
-    if os.environ.get("HYPERLOADER_DEBUG"):
-        traceback.print_exc()
-    _fail(
-        f"this is a fault of hyperloader, not yours ({type(error).__name__}: {error}); please "
-        "report it with the command and what it prints with HYPERLOADER_DEBUG=1 set "
-        f"(hyperloader {__version__}, Python {sys.version.split()[0]}, {sys.platform})",
-        1,
+def _is_full(error: Exception) -> bool:
+    """Whether Python or torch found no memory."""
+    return isinstance(error, MemoryError) or any(
+        sign in f"{type(error).__name__} {error}"
+        for sign in ("can't allocate memory", "OutOfMemoryError", "Cannot allocate memory")
     )
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    console = _console()
-    console.print("[red]error:[/red] ", end="")
-    _say(message, console)
-    sys.exit(code)
-
-
-def _say(message: str, console: Console | None = None) -> None:
-    (console or _console()).print(" ".join(message.split()), markup=False)
-
-
-def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-
-
-def _encode_everything() -> None:
-    """Let nothing that is printed fail: what an output's encoding lacks is written as \\uXXXX.
-
-    That is also how JSON writes it.
-    """
-    codecs.register_error("hyperloader", _as_json_escapes)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="hyperloader")
-
-
-def _as_json_escapes(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
-    pairs = zip(units[::2], units[1::2], strict=True)
-    return "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs), error.end
 
 
 @contextmanager
@@ -186,6 +177,35 @@ def _no_questions() -> Iterator[None]:
         yield
     finally:
         builtins.input = before
+
+
+def _run() -> None:
+    """The command, leaving as a function does where it went well or a pipe is broken."""
+    try:
+        app()
+    except SystemExit as end:
+        # typer and rich turn a broken pipe into exit code 1.
+        cause = end.__context__
+        while cause is not None:
+            if isinstance(cause, BrokenPipeError):
+                raise cause from None
+            cause = cause.__context__
+        if end.code:
+            raise
+
+
+def _leave_the_pipe() -> None:
+    """Nobody reads on (``| head``): that is no mistake, so nothing is said."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(BROKEN_PIPE)
+
+
+def _write_what_can_be_written() -> None:
+    """Let a terminal or pipe that is not UTF-8 get escapes for what it cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def _check_file(folder: Path, name: str, entry: Entry) -> None:
     for part in [path, *path.parents]:
         if part == folder:
             break
-        if part.is_symlink():
+        if part.is_symlink() and not _is_cached(folder, part):
             raise CheckpointError(f"{part} is a symbolic link; copy the folder with cp -rL first")
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; the checkpoint is damaged, use another one")
@@ -106,6 +106,12 @@ def _check_file(folder: Path, name: str, entry: Entry) -> None:
             f"{path} is not what was written (its hash differs); "
             "the checkpoint is damaged, use another one"
         )
+
+
+def _is_cached(folder: Path, link: Path) -> bool:
+    """Whether ``link`` is what huggingface_hub's cache makes: one to a file that it keeps apart."""
+    blobs = folder.parent.parent / "blobs"
+    return folder.parent.name == "snapshots" and link.resolve().parent == blobs.resolve()
 
 
 def unlisted(folder: Path, manifest: Manifest) -> list[Path]:

@@ -32,8 +32,9 @@ from hyperloader.experiments.run.record import (
 from hyperloader.experiments.run.results import Results
 from hyperloader.experiments.run.times import Clock
 from hyperloader.store import claimed, remove_checkpoints, write_text
-from hyperloader.training.interrupt import Stopped
+from hyperloader.training.interrupt import Interrupted
 from hyperloader.training.loop import Trainer
+from hyperloader.training.progress import progress_console
 from hyperloader.training.run import LOG, RUN, RunFolder
 from hyperloader.training.start import resume_run, start_run
 
@@ -74,7 +75,7 @@ def run_all(
         others: told of each run that another process is making.
 
     Raises:
-        Stopped: a signal asked for it; the run goes on when the same command is given again.
+        Interrupted: a signal asked for it; the run goes on when the same command is given again.
         CheckpointError: the records cannot be written.
     """
     made = []
@@ -104,8 +105,10 @@ def _record(
     folder = results.run_folder(run.name)
     try:
         outcome = _make(run, corpora, results, base, data, console, started)
-    except Stopped as stop:
-        raise Stopped(f"stopped in {folder}; the same command goes on from there") from stop
+    except Interrupted as stop:
+        raise Interrupted(
+            f"stopped in {folder}; the same command resumes there", stop.number
+        ) from stop
     except Exception as reason:
         # Whatever goes wrong inside one run is that run's result; the grid goes on.
         error = " ".join(f"{type(reason).__name__}: {reason}".split())
@@ -151,11 +154,11 @@ def _make(
     mine = {task: corpora[task] for task in run.tasks}
     clock = Clock(folder, recipe.training.batch_size, started)
     trainer = _trainer(recipe, mine, folder, data, clock, console)
-    clock.first = trainer.progression.step
+    clock.first = trainer.state.step
     try:
         state = trainer.train()
     finally:
-        clock.save(trainer.progression.step)
+        clock.save(trainer.state.step)
     before = time.monotonic()
     model, codec = _best(folder, trainer)
     predicted = {
@@ -191,7 +194,8 @@ def _trainer(
     shared: dict[str, Any] = {
         "make_evaluate": lambda codec, chosen, n: f1_evaluator(codec, chosen, sentences=n),
         "listeners": [clock],
-        "console": console,
+        "console": console and progress_console(quiet=console.quiet),
+        "held": True,
     }
     if not (folder / RUN).is_file():
         about = {"data": data, "tasks": list(corpora)}
@@ -205,7 +209,7 @@ def _trainer(
         )
     trainer = resume_run(folder, corpora, **shared)
     if console is not None:
-        console.print(f"going on after step {trainer.progression.step}")
+        console.print(f"resuming after step {trainer.state.step}")
     return trainer
 
 
