@@ -11,7 +11,6 @@ from hyperloader.cli import (
     benchmark,
     calibrate,
     data,
-    errors,
     evaluate,
     experiment,
     export,
@@ -52,7 +51,6 @@ app.command()(export.export)
 app.command()(tag.tag)
 app.command()(tasks.tasks)
 app.add_typer(data.app, name="data")
-experiment.app.command()(errors.errors)
 app.add_typer(experiment.app, name="experiment")
 app.command()(similarity.similarity)
 app.command()(recipes.recipes)

@@ -11,7 +11,7 @@ import torch
 
 from helpers import tiny_codec, tiny_model
 from hyperloader.errors import ConfigError
-from hyperloader.experiments.analyse.similarity import EMBEDDINGS, Similarity, task_similarity
+from hyperloader.evaluation.similarity import EMBEDDINGS, Similarity, task_similarity
 from hyperloader.tagger import Tagger
 from training_helpers import cli, refused
 

@@ -1,13 +1,15 @@
-"""The runs of a folder of results as a grid: system, share of the data, seed, corpus."""
+"""The results of an experiment, run by run: system, share of the data, seed, corpus."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 from hyperloader.experiments.plan.grid import run_name
-from hyperloader.experiments.run.record import PREDICTIONS, Outcome, Record, read_spans
-from hyperloader.experiments.run.results import GOLD, About, Results, planned
+from hyperloader.experiments.run.folder import Metadata, ResultsFolder, planned
+from hyperloader.experiments.run.record import Record, Result
 from hyperloader.types import Span
 
 Key = tuple[str, float, int, str]
@@ -47,23 +49,23 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class Results:
     """What is planned in a folder of results, and the record of each run (None: missing)."""
 
-    results: Results
-    about: About
+    folder: ResultsFolder
+    metadata: Metadata
     records: Mapping[Key, Record | None]
 
     @classmethod
-    def of(cls, results: Results) -> "Study":
+    def of(cls, folder: ResultsFolder) -> "Results":
         """Read the folder. Raises ConfigError when it holds no experiment."""
-        about = results.about()
-        return cls(results, about, {k: results.record(run_name(*k)) for k in planned(about)})
+        metadata, records = folder.metadata(), folder.records()
+        return cls(folder, metadata, {k: records.get(run_name(*k)) for k in planned(metadata)})
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """The corpora."""
-        return tuple(self.about.corpora)
+        return tuple(self.metadata.corpora)
 
     @property
     def fractions(self) -> list[float]:
@@ -73,7 +75,7 @@ class Study:
     @property
     def reached(self) -> list[float]:
         """The shares of the data with at least one finished run, ascending."""
-        done = {k[1] for k, r in self.records.items() if r is not None and r.outcome is not None}
+        done = {k[1] for k, r in self.records.items() if r is not None and r.result is not None}
         return sorted(done)
 
     def systems(self, fraction: float | None = None) -> list[str]:
@@ -94,22 +96,21 @@ class Study:
         return {
             run_name(*key): "missing" if record is None else record.error or "failed"
             for key, record in self.records.items()
-            if record is None or record.outcome is None
+            if record is None or record.result is None
         }
 
-    def outcome(self, system: str, fraction: float, seed: int, task: str) -> Outcome | None:
+    def result(self, system: str, fraction: float, seed: int, task: str) -> Result | None:
         """What the model for ``task`` measured; None while there is none."""
         key = (system, fraction, seed, task if self.apart(system) else "")
         record = self.records.get(key)
-        return None if record is None else record.outcome
+        return None if record is None else record.result
 
     def f1(
         self, system: str, fraction: float, task: str, mode: Mode = "default"
     ) -> dict[int, float]:
         """F1 on a corpus's test part by seed, of the seeds that are finished."""
         found = {
-            seed: self.outcome(system, fraction, seed, task)
-            for seed in self.seeds(system, fraction)
+            seed: self.result(system, fraction, seed, task) for seed in self.seeds(system, fraction)
         }
         return {s: getattr(o.scores[task], mode).f1 for s, o in found.items() if o is not None}
 
@@ -127,7 +128,7 @@ class Study:
     def parameters(self, system: str, fraction: float) -> Parameters | None:
         """Trained and total parameters of the first seed that is finished."""
         for seed in self.average(system, fraction):
-            found = self._outcomes(system, fraction, seed)
+            found = self._results(system, fraction, seed)
             return Parameters(
                 statistics.fmean(o.trainable for o in found),
                 statistics.fmean(o.total for o in found),
@@ -139,29 +140,35 @@ class Study:
     def training_seconds(self, system: str, fraction: float) -> list[float]:
         """Of each finished seed, all its models together."""
         return [
-            sum(o.training_seconds for o in self._outcomes(system, fraction, seed))
+            sum(o.training_seconds for o in self._results(system, fraction, seed))
             for seed in self.average(system, fraction)
         ]
 
-    def _outcomes(self, system: str, fraction: float, seed: int) -> list[Outcome]:
+    def _results(self, system: str, fraction: float, seed: int) -> list[Result]:
         tasks = self.tasks if self.apart(system) else self.tasks[:1]
-        found = [self.outcome(system, fraction, seed, task) for task in tasks]
-        return [outcome for outcome in found if outcome is not None]
+        found = [self.result(system, fraction, seed, task) for task in tasks]
+        return [result for result in found if result is not None]
 
-    def gold(self) -> dict[str, list[tuple[Span, ...]]]:
-        """The gold spans of every corpus's test part."""
-        return read_spans(self.results.path / GOLD)
+    def training_sentences(self, task: str, fraction: float) -> int | None:
+        """How many sentences of ``task`` systems were trained on, as
+        :func:`hyperloader.corpora.splits.subsample` draws them; None where it is not recorded."""
+        whole = self.metadata.training_sentences.get(task)
+        return whole and max(1, math.floor(whole * Fraction(str(fraction))))
 
     def predicted(
         self, system: str, fraction: float, seed: int
     ) -> dict[str, list[tuple[Span, ...]]]:
-        """The kept predictions for the test part of every corpus that is finished."""
-        finished = [t for t in self.tasks if self.outcome(system, fraction, seed, t) is not None]
+        """The predictions for the test part of every corpus that is finished.
+
+        Raises:
+            DataError: the runs are packed, which leaves predictions out.
+        """
+        finished = [t for t in self.tasks if self.result(system, fraction, seed, t) is not None]
         models = finished if self.apart(system) else [""] if finished else []
         return {
             task: spans
             for model in models
-            for task, spans in read_spans(
-                self.results.run_folder(run_name(system, fraction, seed, model)) / PREDICTIONS
+            for task, spans in self.folder.predictions(
+                run_name(system, fraction, seed, model)
             ).items()
         }
