@@ -46,8 +46,8 @@ fix: $(VENV)/.installed-dev ## Repair style where it can be done automatically
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks (not part of the tests)
-	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/hyperloader benchmark train
+	$(BIN)/hyperloader benchmark decode
 	$(BIN)/python benchmarks/scratch_rates.py
 
 backbone: $(VENV)/.installed ## Pre-train the builtin backbone anew (TEXT=folder; about two hours)
