@@ -44,8 +44,8 @@ def trials(folder: ResultsFolder) -> dict[str, Trials]:
     results = Results.of(folder)
     systems = {
         name: system
-        for grid in results.metadata.experiments.values()
-        for name, system in grid.systems.items()
+        for design in results.metadata.experiments.values()
+        for name, system in design.systems.items()
         if SIGN in name
     }
     if not systems:

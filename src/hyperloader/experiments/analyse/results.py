@@ -35,7 +35,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Of one model (the mean where there is one a corpus), and of all models together."""
+    """Of one model (the mean where there is one per corpus), and of all models together."""
 
     trainable: float
     total: float
@@ -84,7 +84,7 @@ class Results:
         return list(dict.fromkeys(chosen))
 
     def apart(self, system: str) -> bool:
-        """Whether the system has one model a corpus."""
+        """Whether the system has one model per corpus."""
         return any(key[0] == system and key[3] for key in self.records)
 
     def seeds(self, system: str, fraction: float) -> list[int]:

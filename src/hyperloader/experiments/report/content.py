@@ -18,7 +18,7 @@ def share(fraction: float) -> str:
 
 
 def title(results: Results, system: str) -> str:
-    """A system's name, with the paper's sign where it has one model a corpus."""
+    """A system's name, with the paper's sign where it has one model per corpus."""
     return f"{system} {APART}" if results.apart(system) else system
 
 
@@ -195,7 +195,7 @@ def systems_table(results: Results) -> TextTable:
     for design in results.metadata.experiments.values():
         for name, system in design.systems.items():
             settings = ", ".join(f"{k}={v}" for k, v in system.set.items()) or "nothing"
-            models = "one a corpus" if system.tasks == "apart" else "one"
+            models = "one per corpus" if system.tasks == "apart" else "one"
             rows[name] = cells(title(results, name), models, settings)
     return TextTable("The systems.", ["system", "models", "its own settings"], list(rows.values()))
 

@@ -140,7 +140,7 @@ def _panel(
 
 
 def plot_sizes(path: Path, results: Results) -> None:
-    """F1 against the number of training sentences: a panel a corpus, a line a system.
+    """F1 against the number of training sentences: a panel for each corpus, a line for each system.
 
     Bars are standard deviations over seeds. Where the folder of results does not hold the
     numbers of sentences the axis is the share of the data. Raises as :func:`plot_parameters`.
@@ -181,7 +181,7 @@ def plot_sizes(path: Path, results: Results) -> None:
 def plot_curves(path: Path, results: Results) -> None:
     """Validation F1 against steps: a panel for each share of the data, a line a system.
 
-    Means over seeds, the band is their standard deviation; steps of one model a corpus are added
+    Means over seeds, the band is their standard deviation; steps of one model per corpus are added
     up. Raises as :func:`plot_parameters`.
     """
     fractions = results.fractions
