@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from helpers import tiny_backbone, tiny_codec, tiny_model
-from hyperloader.backbones.t5.backbone import load_backbone
+from hyperloader.backbones.loading import load_backbone
 from hyperloader.backbones.t5.light_model import LightT5
 from hyperloader.builtin import examples
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint

@@ -16,10 +16,8 @@ from hyperloader.codec.codec import Codec, CodecConfig
 from hyperloader.codec.light_tokenizer import LightTokenizer, light_tokenizer
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.pretrained import load_model, write_model
-from hyperloader.outputs.sentt.codec import SentTCodec
-from hyperloader.outputs.token_tags.codec import TokenCodec
-from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.modeling.pretrained import load_model, read_config, write_model
+from hyperloader.outputs.registry import output_named
 from hyperloader.store import MANIFEST, atomic_folder, check_folder, read_json
 
 if TYPE_CHECKING:
@@ -96,14 +94,15 @@ def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
         CheckpointError: nothing there, incomplete, damaged or a pickle.
     """
     folder = checkpoint_folder(path)
-    model = load_model(folder, tagging_only=tagging_only)
-    about = read_json(folder / CODEC)
     try:
+        output = output_named(str(read_config(folder)["output"]))
+        model = load_model(output.model, folder, tagging_only=tagging_only)
+        about = read_json(folder / CODEC)
         config = CodecConfig(**about["codec"])
-        tokenizer = _tokenizer(folder / TOKENIZER, tagging_only)
-        codec = _codec(model, tokenizer, about["labels"], config)
-    except (ValidationError, KeyError, ConfigError) as error:
-        raise CheckpointError(f"{folder / CODEC} is not usable: {error}") from error
+        codec = output.codec(_tokenizer(folder / TOKENIZER, tagging_only), about["labels"], config)
+        output.check(model, codec)
+    except (ValidationError, KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"{folder} is not usable: {error}") from error
     return Checkpoint(model, codec, _read_calibration(folder / CALIBRATION))
 
 
@@ -166,20 +165,6 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _codec(
-    model: AttachedModel,
-    tokenizer: "PreTrainedTokenizerBase | LightTokenizer",
-    labels: dict[str, list[str]],
-    config: CodecConfig,
-) -> Codec:
-    if not isinstance(model, TokenTagger):
-        return SentTCodec(tokenizer, labels, config)
-    codec = TokenCodec(tokenizer, labels, config)
-    if len(codec.tags) != model.tags:
-        raise ConfigError(f"{len(codec.tags)} tags for a head that chooses among {model.tags}")
-    return codec
 
 
 def _tokenizer(folder: Path, tagging_only: bool) -> "PreTrainedTokenizerBase | LightTokenizer":

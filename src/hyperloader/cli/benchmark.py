@@ -93,14 +93,14 @@ def decode(
         raise ConfigError("--value says how far to --grow: give --grow AXIS too")
 
     from hyperloader.benchmarks.decoding import BATCHES, run_benchmark
-    from hyperloader.benchmarks.models import Wanted
+    from hyperloader.benchmarks.models import ModelSpec
     from hyperloader.cli.benchmark_report import plot_decoding, show_decoding
 
     if run is None and not shape:
         run, shape = Path(BUILTIN), ["t5-small", "t5-base"]
-    wanted = [Wanted(name, False, data, task, device, precision) for name in shape or ()]
+    wanted = [ModelSpec(name, False, data, task, device, precision) for name in shape or ()]
     if run is not None:
-        wanted.insert(0, Wanted(str(run), True, data, task, device, precision))
+        wanted.insert(0, ModelSpec(str(run), True, data, task, device, precision))
     console = Console(highlight=False)
     with console.status("making models") as status:
         result = run_benchmark(

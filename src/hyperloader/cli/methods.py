@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hyperloader.errors import ConfigError
+
 if TYPE_CHECKING:
     from hyperloader.modeling.attached import AttachedModel
 
@@ -23,7 +25,8 @@ CONVENTIONS = {
     "hyperdecoder": "as published: with decoder adapters that the reference builds and never uses",
     "unipelt-bert": "in use: the network that makes the prefixes replaced by what it makes",
 }
-BERT_BACKBONE = "bert-base"
+# For methods that cannot attach to the backbone that was asked for.
+ENCODER_BACKBONE = "bert-base"
 
 
 def methods(
@@ -36,7 +39,7 @@ def methods(
     """What each method attaches where, and how many parameters it trains of how many.
 
     Rows with settings are published variants: set them in a recipe under model. Methods for one
-    task are counted for one, those for BERT on bert-base.
+    task are counted for one; a method that needs an encoder is counted on bert-base.
 
     Example: hyperloader methods --backbone t5-small --tasks 3
     """
@@ -45,7 +48,15 @@ def methods(
     chosen: list[tuple[str, dict[str, Any]]] = []
     for name in METHODS:
         chosen += [(name, {}), *(variant for variant in VARIANTS if variant[0] == name)]
-    rows = [row for name, settings in chosen for row in _rows(name, settings, backbone, tasks)]
+    rows: list[dict[str, Any]] = []
+    refused: dict[str, str] = {}
+    for name, settings in chosen:
+        try:
+            rows += _rows(name, settings, backbone, tasks)
+        except ConfigError as error:
+            refused[name] = str(error)
+    if not rows:  # it is not the methods that are at fault
+        raise ConfigError(next(iter(refused.values())))
     if as_json:
         typer.echo(json.dumps({"backbone": backbone, "tasks": tasks, "methods": rows}, indent=2))
         return
@@ -53,6 +64,8 @@ def methods(
     console.print(_table(rows))
     for name, note in CONVENTIONS.items():
         console.print(f"* {name} {note}", highlight=False, style="dim")
+    for reason in refused.values():
+        console.print(f"* {reason}", highlight=False, style="dim")
     for name, method in METHODS.items():
         console.print(f"[bold]{name}[/bold]: {method.summary}", highlight=False)
         for module, places in _attached(name).items():
@@ -76,19 +89,20 @@ def _rows(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> lis
 def _model(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> "AttachedModel":
     import torch
 
-    from hyperloader.backbones.sites import BERT
-    from hyperloader.backbones.t5.backbone import meta_backbone
+    from hyperloader.backbones.loading import meta_backbone
     from hyperloader.modeling.attached import AttachedModel
     from hyperloader.modeling.config import ModelConfig
-    from hyperloader.outputs.sentt.model import TaggingModel
-    from hyperloader.outputs.token_tags.model import meta_encoder
 
     config = ModelConfig(method=name, tasks=tuple(f"task{i}" for i in range(tasks)), **settings)
     with torch.device("meta"):
-        if config.row.family is BERT:
-            # The tagging head depends on the labels, so it is left out here (as published).
-            return AttachedModel(meta_encoder(BERT_BACKBONE), config)
-        return TaggingModel(meta_backbone(backbone), config)
+        # A tagging head depends on the labels, so it is left out here (as published).
+        try:
+            return AttachedModel(meta_backbone(backbone), config)
+        except ConfigError as refused:
+            try:
+                return AttachedModel(meta_backbone(ENCODER_BACKBONE), config)
+            except ConfigError:
+                raise refused from None
 
 
 def _uncounted(model: "AttachedModel") -> int:
@@ -100,7 +114,7 @@ def _uncounted(model: "AttachedModel") -> int:
     for module in model.source.modules():
         if isinstance(module, PrefixNetwork):
             more += module.effective_size() - sum(p.numel() for p in module.parameters())
-        elif isinstance(module, FreeParameters) and model.source.reads_encoder:
+        elif isinstance(module, FreeParameters) and model.source.reads_input:
             layers = [
                 len(stack.block) for stack in (model.backbone.encoder, model.backbone.decoder)
             ]

@@ -1,32 +1,55 @@
 """From encoded windows to padded tensors."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from hyperloader.codec.codec import Codec
-from hyperloader.codec.windows import EncodedWindow, clip
+from hyperloader.codec.windows import EncodedWindow, Pieces, clip
 from hyperloader.types import Example
 
 IGNORED = -100
+# Few distinct shapes, so that kernels are prepared once and not every step.
+MULTIPLE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Padded windows.
+    """Padded windows, one per row.
 
-    ``input_ids`` and ``attention_mask`` are (batch, source length), ``labels`` (batch, target
-    length) with -100 where ignored, or None. ``tasks`` holds one name when all rows share it,
-    else one a row; ``words`` the number of words of each row.
+    Attributes:
+        input_ids, attention_mask: (batch, source length), the mask 1 for tokens.
+        labels: (batch, target length) or, for a tagging head, (batch, words), -100 where ignored;
+            None where the answers are not known.
+        tasks: of each row.
+        pieces: the sub-tokens of each row's words.
+        first: for a tagging head (batch, words), the places of the words' first sub-tokens, 0
+            beyond a row's last word.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     labels: Tensor | None
     tasks: tuple[str, ...]
-    words: tuple[int, ...]
+    pieces: tuple[tuple[Pieces, ...], ...]
+    first: Tensor | None = None
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """How many words each row has."""
+        return tuple(map(len, self.pieces))
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same with all tensors on ``device``."""
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            attention_mask=self.attention_mask.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
+            first=None if self.first is None else self.first.to(device),
+        )
 
 
 def encode_example(codec: Codec, example: Example) -> list[EncodedWindow]:
@@ -44,18 +67,42 @@ def encode_words(codec: Codec, words: Sequence[str], task: str) -> list[EncodedW
     ]
 
 
-def collate(windows: Sequence[EncodedWindow], pad: int) -> Batch:
-    """Pad ``windows`` (at least one) to one batch."""
-    tasks = tuple(w.task for w in windows)
-    input_ids = _pad([w.source for w in windows], pad)
-    lengths = torch.tensor([len(w.source) for w in windows])
-    mask = (torch.arange(input_ids.shape[1])[None] < lengths[:, None]).long()
-    labels = _pad([w.target for w in windows], IGNORED) if all(w.target for w in windows) else None
-    shared = tasks[:1] if len(set(tasks)) == 1 else tasks
-    return Batch(input_ids, mask, labels, shared, tuple(w.words for w in windows))
+def collate(windows: Sequence[EncodedWindow], pad: int, *, multiple: int = MULTIPLE) -> Batch:
+    """Pad ``windows`` (at least one) to one batch.
+
+    Args:
+        pad: the token id that fills up sources.
+        multiple: lengths are rounded up to a multiple of it; 1 for gates, which see the padding.
+    """
+    known = all(w.target for w in windows)
+    first = pad_rows([w.first for w in windows], 0) if windows[0].first else None
+    return Batch(
+        pad_rows([w.source for w in windows], pad, multiple),
+        pad_rows([[1] * len(w.source) for w in windows], 0, multiple),
+        pad_rows([w.target for w in windows], IGNORED, multiple if first is None else 1)
+        if known
+        else None,
+        tuple(w.task for w in windows),
+        tuple(w.pieces for w in windows),
+        first,
+    )
 
 
-def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    # Multiples of 8: few distinct shapes, so that kernels are prepared once and not every step.
-    width = -(-max(map(len, rows)) // 8) * 8
+def alike(windows: Sequence[EncodedWindow], size: int) -> Iterator[list[int]]:
+    """Indices of batches of at most ``size`` windows whose sources have one length.
+
+    For models that look at a mean over all positions of a row, which padding would change. Rows
+    of a task stand together.
+    """
+    lengths: dict[int, list[int]] = {}
+    for i in sorted(range(len(windows)), key=lambda i: windows[i].task):
+        lengths.setdefault(len(windows[i].source), []).append(i)
+    for places in lengths.values():
+        for start in range(0, len(places), size):
+            yield places[start : start + size]
+
+
+def pad_rows(rows: Sequence[Sequence[int]], value: int, multiple: int = 1) -> Tensor:
+    """``rows`` filled up with ``value`` to one length, a multiple of ``multiple``."""
+    width = -(-max(map(len, rows)) // multiple) * multiple
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])

@@ -1,7 +1,7 @@
 """What every codec does: it cuts a sentence into windows that hold all of its words."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hyperloader.codec.labels import LabelStyle
 from hyperloader.codec.pieces import Pieces
 from hyperloader.codec.windows import EncodedWindow, Window, cut
-from hyperloader.errors import DataError
+from hyperloader.errors import ConfigError, DataError
 from hyperloader.types import Span
 
 P = TypeVar("P", bound=Pieces)
@@ -113,3 +113,33 @@ class Codec(ABC, Generic[P]):
             f"task {task!r} has no label {label!r} (known: {', '.join(self.labels[task])}); "
             "train with the labels of all splits"
         )
+
+
+def task_prefixes(
+    pieces: Pieces, tasks: Iterable[str], config: CodecConfig, needed: int
+) -> dict[str, tuple[int, ...]]:
+    """The ids of every task's name, where sources begin with it.
+
+    ``needed`` is how many sub-tokens a window of one word takes besides the word's own.
+
+    Raises:
+        ConfigError: two names that the tokenizer writes alike, or one that leaves no room.
+    """
+    if not config.task_prefix:
+        return {}
+    prefixes: dict[str, tuple[int, ...]] = {}
+    for task in tasks:
+        (ids,) = pieces([task])
+        if ids in prefixes.values():
+            other = next(name for name, made in prefixes.items() if made == ids)
+            raise ConfigError(
+                f"the tokenizer writes the tasks {other!r} and {task!r} the same way, and the "
+                "source has to name them (task_prefix); rename one"
+            )
+        if len(ids) + needed >= config.max_source_tokens:
+            raise ConfigError(
+                f"the name of task {task!r} has {len(ids)} sub-tokens and leaves no room for a "
+                f"word in max_source_tokens {config.max_source_tokens}; raise it or rename the task"
+            )
+        prefixes[task] = ids
+    return prefixes

@@ -1,8 +1,9 @@
 """From words to sub-token ids, one word at a time, so that user text is never a special token."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hyperloader.backbones.t5.sentinels import sentinel_ids
 from hyperloader.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class WordPieces(Pieces):
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase | LightTokenizer") -> None:
-        self.sentinels = _sentinels(tokenizer.get_vocab())
+        self.sentinels = sentinel_ids(tokenizer.get_vocab())
         if len(self.sentinels) < 2:
             raise ConfigError(
                 "the tokenizer has no sentinels (<extra_id_0>, <extra_id_1>, …); use a tokenizer "
@@ -97,14 +98,3 @@ class SubTokens(Pieces):
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         super().__init__(tokenizer, ("pad", "cls", "sep", "unk"))
         self.first, self.last = tokenizer.cls_token_id, tokenizer.sep_token_id
-
-
-def _sentinels(vocabulary: dict[str, int]) -> list[int]:
-    def numbered(prefix: str) -> Iterable[int]:
-        number = 0
-        while (found := vocabulary.get(f"{prefix}<extra_id_{number}>")) is not None:
-            yield found
-            number += 1
-
-    # mT5's vocabulary writes them with the word mark in front.
-    return list(numbered("")) or list(numbered("▁"))

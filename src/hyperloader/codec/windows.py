@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from hyperloader.types import Span
 
@@ -15,6 +15,10 @@ class Window(NamedTuple):
     end: int
 
 
+Pieces: TypeAlias = tuple[int, ...]
+"""The sub-token ids of one word."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedWindow:
     """One window of one sentence as token ids.
@@ -23,7 +27,7 @@ class EncodedWindow:
         source: what the model reads.
         target: what it should answer; empty when nothing is known of it.
         task: its task.
-        words: how many words the window holds.
+        pieces: the sub-tokens of each of its words.
         window: where in the sentence they are.
         first: for a tagging head, the place in ``source`` of each word's first sub-token.
     """
@@ -31,9 +35,14 @@ class EncodedWindow:
     source: list[int]
     target: list[int]
     task: str
-    words: int
+    pieces: tuple[Pieces, ...]
     window: Window
     first: tuple[int, ...] = ()
+
+    @property
+    def words(self) -> int:
+        """How many words the window holds."""
+        return len(self.pieces)
 
 
 def cut(costs: Sequence[int], *, max_words: int, max_cost: int, overlap: int) -> list[Window]:

@@ -6,27 +6,17 @@ as in decoding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
 
 from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
-from hyperloader.codec.batch import collate, encode_example
+from hyperloader.codec.batch import encode_example
 from hyperloader.codec.codec import Codec
-from hyperloader.codec.windows import EncodedWindow
 from hyperloader.errors import DataError
 from hyperloader.evaluation.evaluate import evenly, predict
 from hyperloader.evaluation.metrics import ScoredExample
 from hyperloader.evaluation.reliability import reliability
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.outputs.sentt.codec import SentTCodec
-from hyperloader.outputs.sentt.decisions import find_decisions
-from hyperloader.outputs.sentt.grammar import Grammar
-from hyperloader.outputs.sentt.losses import decision_scores
-from hyperloader.outputs.sentt.model import TaggingModel
-from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
-from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.outputs.output import GoldScores
+from hyperloader.outputs.registry import output_of
 from hyperloader.types import Example
 
 # A task with fewer sentences takes the temperature of all tasks together; with fewer in all
@@ -35,15 +25,6 @@ ENOUGH = 50
 # Sentences of a task that a temperature is fitted on, and that spans are predicted in, at most.
 FITTED, MEASURED = 2000, 500
 COLDEST, HOTTEST, HALVINGS = 0.1, 10.0, 24
-BATCH = 32
-
-
-class GoldScores(NamedTuple):
-    """N decisions: ``scores`` (N, K) log-probabilities of their options, minus infinity where
-    there is none, and the gold ``choice`` (N,)."""
-
-    scores: Tensor
-    choice: Tensor
 
 
 def calibrate(
@@ -132,7 +113,6 @@ def _slope(gold: Sequence[GoldScores], inverse: float) -> float:
     return slope
 
 
-@torch.no_grad()
 def gold_scores(
     model: AttachedModel, codec: Codec, examples: Sequence[Example]
 ) -> list[GoldScores]:
@@ -140,67 +120,9 @@ def gold_scores(
 
     Raises:
         DataError: a span has a label that the task has not.
-        TypeError: ``codec`` is not of the model's kind.
     """
     windows = [w for example in examples for w in encode_example(codec, example)]
-    windows.sort(key=lambda window: len(window.source))
-    training = model.training
-    model.eval()
-    try:
-        if isinstance(model, TaggingModel) and isinstance(codec, SentTCodec):
-            return _of_text(model, codec, windows)
-        if isinstance(model, TokenTagger) and isinstance(codec, TokenCodec):
-            return _of_head(model, codec, windows)
-    finally:
-        model.train(training)
-    raise TypeError(f"a {type(model).__name__} does not go with a {type(codec).__name__}")
-
-
-def _of_text(
-    model: TaggingModel, codec: SentTCodec, windows: Sequence[EncodedWindow]
-) -> list[GoldScores]:
-    grammar, found = Grammar(codec.tag_ids), []
-    for start in range(0, len(windows), BATCH):
-        part = windows[start : start + BATCH]
-        decisions = find_decisions(part, codec, grammar)
-        batch = collate(part, codec.pieces.pad)
-        assert batch.labels is not None
-        states = model.decoder_states(
-            batch.input_ids.to(model.device),
-            batch.attention_mask.to(model.device),
-            batch.labels.to(model.device),
-            task_ids=model.task_ids(batch.tasks),
-        )
-        output = model.backbone.lm_head.weight
-        scores = decision_scores(states, decisions, grammar, output, model.output_scale).cpu()
-        # The columns of other tasks' tags are of no use here.
-        used = decisions.allowed.any(0).nonzero()[:, 0]
-        choice = torch.searchsorted(used, decisions.choice)
-        found.append(GoldScores(scores[:, used], choice))
-    return found
-
-
-def _of_head(
-    model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
-) -> list[GoldScores]:
-    found, start = [], 0
-    while start < len(windows):
-        # Rows of one length only: the gates see padding.
-        length, end = len(windows[start].source), start + 1
-        while end < min(len(windows), start + BATCH) and len(windows[end].source) == length:
-            end += 1
-        batch = collate_tokens(windows[start:end], codec.pieces.pad)
-        assert batch.labels is not None
-        logits = model(
-            batch.input_ids.to(model.device),
-            batch.attention_mask.to(model.device),
-            first=batch.first.to(model.device),
-        ).logits
-        known = batch.labels >= 0
-        scores = logits.float().log_softmax(-1).cpu()[known]
-        found.append(GoldScores(scores, batch.labels[known]))
-        start = end
-    return found
+    return output_of(model).gold_scores(model, codec, windows)
 
 
 def _errors(before: Sequence[ScoredExample], after: Sequence[ScoredExample]) -> SpanCalibration:

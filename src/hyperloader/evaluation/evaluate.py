@@ -7,8 +7,8 @@ from hyperloader.codec.codec import Codec
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.evaluation.metrics import ScoredExample, score_examples
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.outputs.build import build_decoder
-from hyperloader.outputs.sentt.decoding.decoder import tag_words
+from hyperloader.outputs.decoded import tag_words
+from hyperloader.outputs.registry import output_of
 from hyperloader.types import Example
 
 CHUNK = 256
@@ -27,7 +27,7 @@ def predict(
 
     ``temperatures`` of the tasks change spans' scores and nothing else.
     """
-    decoder = build_decoder(model, codec, temperatures)
+    decoder = output_of(model).decoder(model, codec, temperatures)
     # Longest first, so that the sentences of a chunk are alike and padding is small.
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i].words))
     scored: dict[int, ScoredExample] = {}

@@ -9,7 +9,7 @@ from hyperloader.errors import ConfigError
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.methods import METHODS
-from hyperloader.modeling.modules.layers import AdapterWeights
+from hyperloader.modeling.modules.adapter import AdapterWeights
 from hyperloader.modeling.sources.task_hypernetwork import TaskHypernetwork
 
 EMBEDDINGS = "task embeddings"

@@ -4,37 +4,47 @@ A thread-local holder, because it is the one carrier that is safe with two threa
 torch.compile traces without a graph break (it cannot trace a ContextVar).
 
 Weights that depend on the input join those in force when the encoder has run (see
-:mod:`hyperloader.modeling.inject`). So whoever runs the encoder and then the decoder inside one
-``with use(…)`` block need not know which kind a method has.
+:mod:`hyperloader.modeling.attach`). So whoever runs the encoder and then the decoder inside one
+``with activate(…)`` block need not know which kind a method has.
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
-from hyperloader.backbones.sites import Site
-from hyperloader.modeling.modules.layers import ModuleWeights
+from hyperloader.backbones.places import Site
+from hyperloader.modeling.modules.kind import ModuleWeights
 
 SiteWeights: TypeAlias = dict[Site, ModuleWeights]
 
 _local = threading.local()
 
 
+class NoActiveWeightsError(RuntimeError):
+    """The backbone was run on its own; it would answer as if no task had been asked for."""
+
+
+class Hook:
+    """A hook of ours on a module of the backbone."""
+
+
 def current() -> SiteWeights | None:
-    """The weights of the enclosing :class:`use`, or None outside of any."""
+    """The weights of the enclosing :class:`activate`, or None outside of any."""
     return getattr(_local, "weights", None)
 
 
 def runs() -> list[int] | None:
-    """How many rows in a row each of the sets of weights in force is for.
+    """How many consecutive rows each of the sets of weights in force is for.
 
     None: there is one set for all rows, or one for each.
     """
     return getattr(_local, "runs", None)
 
 
-class use:
+class activate:
     """Put ``weights`` in force for the backbone's forward passes of this thread.
 
     It may be entered again: a block is recomputed once for every backward pass through it.
@@ -57,8 +67,8 @@ class use:
         _local.weights, _local.runs = self._before.pop()
 
 
-def join(more: SiteWeights) -> None:
-    """Let ``more`` be in force too, until the end of the enclosing :class:`use`.
+def add(more: SiteWeights) -> None:
+    """Let ``more`` be in force too, until the end of the enclosing :class:`activate`.
 
     The dictionary in force is replaced, never changed: it may be a cached one, or one that a
     checkpointed block of an earlier pass will be computed again with.
@@ -66,13 +76,36 @@ def join(more: SiteWeights) -> None:
     _local.weights = {**(current() or {}), **more}
 
 
-def narrow(row: Tensor) -> use:
-    """A block in which row i of the batch is row ``row[i]`` of the batch so far.
+def weights_at(site: Site) -> ModuleWeights:
+    """The weights in force at ``site``. Raises NoActiveWeightsError where there are none."""
+    weights = current()
+    if weights is None:
+        raise NoActiveWeightsError(
+            "the backbone has generated modules attached and no task is in force: call the "
+            "model (with task_ids) instead of its backbone, or wrap the call in model.use(task)"
+        )
+    here = weights.get(site)
+    if here is None:
+        raise NoActiveWeightsError(
+            f"no weights are in force for {site.place.value} in layer {site.layer} of the "
+            f"{site.stack}: they depend on the source text, so run the encoder before the "
+            "decoder inside the same model.use(task)"
+        )
+    return here
 
-    For a decoder that goes on with some rows only, or with other ones first: weights that differ
-    between rows follow, shared ones stay.
+
+def apply_at(site: Site, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """``function`` of the weights in force at ``site`` and of ``inputs`` (batch, …): (batch, …).
+
+    Where sets of weights are for several rows each (:func:`runs`), it is called for each of them.
     """
-    return use(of_rows(current() or {}, row))
+    here, counts = weights_at(site), runs()
+    if counts is None:
+        return function(here, *inputs)
+    rows = zip(*(x.split(counts) for x in inputs), strict=True)
+    return torch.cat(
+        [function(one_of(here, k), *parts) for k, parts in enumerate(rows) if len(parts[0])]
+    )
 
 
 def of_rows(weights: SiteWeights, row: Tensor) -> SiteWeights:
@@ -100,7 +133,7 @@ def checkpoint_contexts():  # type: ignore[no-untyped-def]
     """``context_fn`` of torch.utils.checkpoint.
 
     The backward pass recomputes a block later and perhaps in another thread, when no
-    :class:`use` encloses it: hand it the weights that were in force in the forward pass.
+    :class:`activate` encloses it: hand it the weights that were in force in the forward pass.
     """
     now = current(), runs()
-    return use(*now), use(*now)
+    return activate(*now), activate(*now)

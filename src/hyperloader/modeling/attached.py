@@ -2,43 +2,52 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from hyperloader.backbones.sites import Family, find_sites
-from hyperloader.errors import ConfigError, HyperloaderError, unknown
-from hyperloader.modeling import active
+from hyperloader.backbones.places import ENCODER, Place, Site
+from hyperloader.backbones.registry import family_of
+from hyperloader.errors import HyperloaderError, unknown
+from hyperloader.modeling import active, pretrained
 from hyperloader.modeling.active import SiteWeights, of_rows
+from hyperloader.modeling.attach import attach
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.inject import attach
+from hyperloader.modeling.methods import HEADS, Method
+from hyperloader.modeling.modules.registry import kind_named
 from hyperloader.modeling.sources.build import build_source, served_sites
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from hyperloader.backbones.t5.light_model import LightT5
-
 Tasks = str | Sequence[str] | Tensor
+HEAD = Site(ENCODER, 0, Place.HEAD)
 
 
 class AttachedModel(nn.Module):
     """A backbone whose attached modules get their weights from a source.
 
     The backbone is changed in place: hooks are added and its parameters' ``requires_grad``
-    follows ``config.train_backbone``. Its values are only ever changed by training.
+    follows ``config.train_backbone``. Its values are only ever changed by training. Subclasses say
+    how a model answers (:mod:`hyperloader.outputs`).
     """
 
-    family: Family | None = None  # what the class is for; None: any
+    output: ClassVar[str | None] = None  # the name of how it answers
 
     def __init__(
         self,
-        backbone: "PreTrainedModel | LightT5",
+        backbone: Any,
         config: ModelConfig,
         backbone_name: str | None = None,
+        *,
+        tags: int = 0,
+        method: Method | None = None,
     ) -> None:
-        """``backbone_name`` is what brings the same backbone back: a Hub name or a folder.
+        """
+        Args:
+            backbone: a model of transformers, or a stand-in for one (:meth:`Family.light`).
+            backbone_name: what brings the same backbone back: a Hub name or a folder.
+            tags: how many tags a tagging head has for each task; 0: there is no head.
+            method: a row to use instead of the one that ``config`` names.
 
         Raises:
             ConfigError: the method cannot attach to this backbone, or something is attached.
@@ -46,17 +55,20 @@ class AttachedModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone_name = backbone_name
-        self.method = config.row
-        if self.family not in (None, self.method.family):
-            raise ConfigError(
-                f"method {config.method!r} is for a {self.method.family.name} backbone and "
-                f"{type(self).__name__} is not; choose another method"
-            )
+        self.family = family_of(backbone)
+        self.method = (method or config.row).on(self.family)
         self.backbone = backbone
-        found = find_sites(backbone, self.method.places, self.method.family)
-        sites = served_sites(self.method, found)
-        self.source = build_source(config, self.method, sites)
-        attach(backbone, sites, self.source, config.activation, config.lora_scale)
+        found = self.family.find_sites(backbone, self.method.places)
+        sites = served_sites(self.method.parts, found)
+        parts, made_for = self.method.parts, dict(sites)
+        if tags:
+            parts = (*parts, HEADS[config.head])
+            # No module is hooked for a head; this says how wide it is.
+            made_for[HEAD] = nn.Linear(self.family.width(backbone), tags, device="meta")
+        first_norm = self.family.first_norm
+        self.source = build_source(config, parts, made_for, first_norm=first_norm)
+        kinds = {place: kind_named(name) for place, name in self.method.kinds.items()}
+        attach(backbone, self.family, sites, kinds, self.source, config)
         self._set_trainable()
         self._cached: dict[tuple[int, ...], SiteWeights] = {}
         self._cached_for: tuple[tuple[int, ...], ...] = ()
@@ -64,8 +76,22 @@ class AttachedModel(nn.Module):
     def _set_trainable(self) -> None:
         trained = self.config.train_backbone
         for name, parameter in self.backbone.named_parameters():
-            is_norm = "layernorm" in name.lower().replace("_", "")
+            is_norm = self.family.is_norm(name)
             parameter.requires_grad_(trained == "all" or (trained == "layer_norms" and is_norm))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a subclass is built from besides backbone and configuration; stored with it."""
+        return {}
+
+    def save_pretrained(self, folder: Path | str, whole: bool | None = None) -> None:
+        """Save the model as ``folder``: see :func:`hyperloader.modeling.pretrained.save_model`."""
+        pretrained.save_model(self, Path(folder), whole)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, backbone: Any = None) -> Self:
+        """Load a model: see :func:`hyperloader.modeling.pretrained.load_model`."""
+        return pretrained.load_model(cls, Path(folder), backbone)
 
     @property
     def device(self) -> torch.device:
@@ -74,8 +100,8 @@ class AttachedModel(nn.Module):
     @property
     def reads_input(self) -> bool:
         """Whether weights depend on the input: then those in force once the encoder has run
-        (:func:`hyperloader.modeling.active.current`) have one set a row, whatever its task."""
-        return self.source.reads_encoder
+        (:func:`hyperloader.modeling.active.current`) have one set per row, whatever its task."""
+        return self.source.reads_input
 
     @property
     def by_token(self) -> bool:
@@ -87,7 +113,7 @@ class AttachedModel(nn.Module):
         return not self.reads_input and not any(group.gated for group in self.method.groups)
 
     def task_ids(self, tasks: Tasks) -> Tensor:
-        """Task ids as a tensor (1,) for one task, (batch,) for one a row.
+        """Task ids as a tensor (1,) where all are one task, else (batch,) with one per row.
 
         Raises:
             HyperloaderError: an unknown task; the message lists the model's tasks.
@@ -133,16 +159,16 @@ class AttachedModel(nn.Module):
             cached[key] = generated
         return generated if len(key) == 1 else of_rows(generated, row)
 
-    def in_runs(self, task_ids: Tensor) -> active.use:
+    def in_runs(self, task_ids: Tensor) -> active.activate:
         """What puts the :meth:`cached_weights` of ``task_ids`` in force for rows of that order.
 
-        On a CPU rows of a task that stand together share one set: see
-        :class:`hyperloader.modeling.active.use`.
+        On a CPU consecutive rows of a task share one set: see
+        :class:`hyperloader.modeling.active.activate`.
         """
         tasks, counts = torch.unique_consecutive(task_ids, return_counts=True)
         if self.device.type != "cpu" or self.reads_input or not 1 < len(tasks) < len(task_ids):
-            return active.use(self.cached_weights(task_ids))
-        return active.use(self.cached_weights(tasks), counts.tolist())
+            return active.activate(self.cached_weights(task_ids))
+        return active.activate(self.cached_weights(tasks), counts.tolist())
 
     @contextmanager
     def use(self, tasks: Tasks) -> Iterator[None]:
@@ -153,7 +179,7 @@ class AttachedModel(nn.Module):
         """
         task_ids = self.task_ids(tasks)
         make = self.weights if torch.is_grad_enabled() else self.cached_weights
-        with active.use(make(task_ids)):
+        with active.activate(make(task_ids)):
             yield
 
     def gradient_checkpointing_enable(self, **kwargs: Any) -> None:

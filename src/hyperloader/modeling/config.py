@@ -11,9 +11,9 @@ from pydantic import (
     model_validator,
 )
 
-from hyperloader.backbones.sites import Place
+from hyperloader.backbones.activations import activation
+from hyperloader.backbones.places import Place
 from hyperloader.errors import ConfigError, unknown
-from hyperloader.modeling.activations import activation
 from hyperloader.modeling.methods import METHODS, Method
 
 
@@ -52,6 +52,12 @@ class ModelConfig(BaseModel):
     )
     input_embedding_dim: int = Field(64, gt=0)
     activation: str = "gelu_new"
+    output: str | None = Field(
+        None, description="how it answers: sentt or token_tags; default: as suits the backbone"
+    )
+    head: Literal["free", "generated"] = Field(
+        "free", description="of a tagging head: learned rows, or rows generated from the label"
+    )
     train_backbone: Literal["none", "layer_norms", "all"] = Field(
         "layer_norms", description="which parameters of the backbone are trained"
     )
@@ -89,7 +95,7 @@ class ModelConfig(BaseModel):
         if method and method.single_task and len(value) > 1:
             raise ValueError(
                 f"method {method.name!r} is for one task, its modules know no other: train one "
-                "model a task (--task NAME), or choose a method for several"
+                "model per task (--task NAME), or choose a method for several"
             )
         return value
 

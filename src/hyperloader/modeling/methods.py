@@ -1,6 +1,7 @@
 """The table of methods: what is attached where, and where its weights come from.
 
-A new method is a new row; docs/adding-a-method.md adds one.
+A new method is a new row; docs/extending.md adds one. A row names places, never a kind of backbone:
+on a backbone that lacks a place the method is refused by name.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +11,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from hyperloader.backbones.sites import BERT, STACKS, T5, Family, Place
+from hyperloader.backbones.family import Family
+from hyperloader.backbones.places import DECODER, ENCODER, STACKS, Place
 from hyperloader.errors import ConfigError, unknown
 
 ADAPTER_PLACES = (Place.FEED_FORWARD, Place.SELF_ATTENTION)
@@ -21,12 +23,13 @@ _NORMAL = partial(nn.init.normal_, std=0.01)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One kind of module at some places; where weights are generated, one generator serves all.
+    """One kind of module (a name of :data:`~hyperloader.modeling.modules.registry.KINDS`) at some
+    places; where weights are generated, one generator serves all.
 
     ``gated`` modules are scaled by a learned number for each row (UniPELT).
     """
 
-    module: Literal["adapter", "lora", "prefix"]
+    module: str
     places: tuple[Place, ...]
     gated: bool = False
 
@@ -36,13 +39,21 @@ class Part:
     """A source of weights and the groups that it serves in ``stacks``.
 
     Sources: ``task_hypernetwork`` of (task, layer, position); ``input_hypernetwork`` of the
-    encoder's output and the layer; ``free`` parameters, one set; ``free_per_task``, one set a
-    task (layer norms shared); ``prefix``, keys and values of one small network.
+    encoder's output and the layer; ``free`` parameters, one set; ``free_per_task``, one set per
+    task (layer norms shared); ``prefix``, keys and values of one small network;
+    ``label_hypernetwork`` of (task, label), for heads.
 
-    ``initial`` fills a free (out, in) weight of an adapter; biases start at zero.
+    ``initial`` fills a free (out, in) weight, such as an adapter's; biases start at zero.
     """
 
-    source: Literal["task_hypernetwork", "input_hypernetwork", "free", "free_per_task", "prefix"]
+    source: Literal[
+        "task_hypernetwork",
+        "input_hypernetwork",
+        "label_hypernetwork",
+        "free",
+        "free_per_task",
+        "prefix",
+    ]
     groups: tuple[Group, ...]
     stacks: tuple[str, ...] = STACKS
     position_embedding: bool = False
@@ -62,7 +73,6 @@ class Method:
         single_task: its modules know no task, so it is trained on one task at a time.
         task_prefix: when the source text has to name the task: ``always``, with ``several``
             tasks, or ``never``.
-        family: the backbones that it attaches to.
     """
 
     name: str
@@ -71,7 +81,6 @@ class Method:
     settings: Mapping[str, Any] = field(default_factory=dict)
     single_task: bool = False
     task_prefix: Literal["never", "several", "always"] = "never"
-    family: Family = T5
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -81,6 +90,11 @@ class Method:
     @property
     def places(self) -> tuple[Place, ...]:
         return tuple(place for group in self.groups for place in group.places)
+
+    @property
+    def kinds(self) -> dict[Place, str]:
+        """The kind of module at each place."""
+        return {place: group.module for group in self.groups for place in group.places}
 
     def with_lora_at(self, places: tuple[Place, ...]) -> "Method":
         """The same method with LoRA at ``places`` only. Raises ConfigError if it has none there."""
@@ -92,19 +106,36 @@ class Method:
             )
         if not places:
             raise ConfigError("lora_places is empty: name places, or choose a method without LoRA")
-        # In the order of the table, which is that of the position embedding.
-        kept = tuple(place for place in known if place in places)
+        return self._keeping(lambda group, place: group.module != "lora" or place in places)
+
+    def on(self, family: Family) -> "Method":
+        """The method as it attaches to a backbone of ``family``.
+
+        What stands in a stack that the family has not (cross-attention, without a decoder) is left
+        out.
+
+        Raises:
+            ConfigError: the family lacks a place that the method attaches to, or a whole stack.
+        """
+        for part in self.parts:
+            for place in part.places:
+                if reason := family.lacks(place, part.stacks):
+                    raise ConfigError(
+                        f"method {self.name!r} cannot be used here: {reason}; choose another "
+                        "method or another backbone"
+                    )
+        return self._keeping(lambda group, place: bool(set(place.stacks) & set(family.stacks)))
+
+    def _keeping(self, wanted: Callable[[Group, Place], bool]) -> "Method":
+        """With the wanted places alone, in the order of the table, which is that of the position
+        embedding."""
 
         def fewer(part: Part) -> Part:
-            return replace(
-                part,
-                groups=tuple(
-                    replace(g, places=tuple(p for p in g.places if p in kept))
-                    if g.module == "lora"
-                    else g
-                    for g in part.groups
-                ),
+            groups = (
+                replace(group, places=tuple(p for p in group.places if wanted(group, p)))
+                for group in part.groups
             )
+            return replace(part, groups=tuple(group for group in groups if group.places))
 
         return replace(self, parts=tuple(map(fewer, self.parts)))
 
@@ -113,6 +144,12 @@ _ADAPTERS, _LORA = Group("adapter", ADAPTER_PLACES), Group("lora", LORA_PLACES)
 _PARALLEL = Group("adapter", (Place.PARALLEL_FEED_FORWARD,))
 _BERT_NORMAL = partial(nn.init.normal_, std=0.02)
 _NO_NORMS = {"conditional_norm": False, "train_backbone": "none", "activation": "relu"}
+
+# The tagging heads that a configuration can choose, whatever the method.
+HEADS = {
+    "free": Part("free_per_task", (Group("head", (Place.HEAD,)),), initial=_BERT_NORMAL),
+    "generated": Part("label_hypernetwork", (Group("head", (Place.HEAD,)),)),
+}
 
 METHODS = {
     method.name: method
@@ -129,7 +166,7 @@ METHODS = {
         ),
         Method(
             "hyperformer",
-            "adapters and conditional layer norms, one generator a place, from (task, layer)",
+            "adapters and conditional layer norms, one generator per place, from (task, layer)",
             (
                 Part(
                     "task_hypernetwork",
@@ -149,10 +186,10 @@ METHODS = {
                 Part(
                     "free",
                     (_PARALLEL,),
-                    stacks=("encoder",),
+                    stacks=(ENCODER,),
                     initial=partial(nn.init.xavier_uniform_, gain=1e-4),
                 ),
-                Part("input_hypernetwork", (_PARALLEL,), stacks=("decoder",)),
+                Part("input_hypernetwork", (_PARALLEL,), stacks=(DECODER,)),
             ),
             settings={**_NO_NORMS, "adapter_dim": 64, "layer_embedding_dim": 10},
             task_prefix="always",
@@ -166,22 +203,21 @@ METHODS = {
         ),
         Method(
             "unipelt-bert",
-            "gated prefixes, adapters and LoRA of one task on a BERT with a tagging head",
+            "gated prefixes, adapters and LoRA of one task on an encoder with a tagging head",
             (
-                Part("prefix", (Group("prefix", (Place.SELF_PREFIX,), gated=True),), ("encoder",)),
+                Part("prefix", (Group("prefix", (Place.SELF_PREFIX,), gated=True),), (ENCODER,)),
                 Part(
                     "free",
                     (
-                        Group("adapter", (Place.FEED_FORWARD,), gated=True),
+                        Group("adapter", (Place.FEED_FORWARD_NORM,), gated=True),
                         Group("lora", (Place.SELF_QUERY, Place.SELF_VALUE), gated=True),
                     ),
-                    ("encoder",),
+                    (ENCODER,),
                     initial=_BERT_NORMAL,
                 ),
             ),
             settings={**_NO_NORMS, "reduction_factor": 16},
             single_task=True,
-            family=BERT,
         ),
         Method(
             "adapter",
@@ -210,6 +246,14 @@ METHODS = {
         ),
     )
 }
+
+
+def register(method: Method) -> Method:
+    """Add a row to the table. Raises ConfigError where its name is taken."""
+    if method.name in METHODS:
+        raise ConfigError(f"there is a method {method.name!r} already; choose another name")
+    METHODS[method.name] = method
+    return method
 
 
 def get_method(name: str) -> Method:

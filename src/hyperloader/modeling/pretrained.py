@@ -6,7 +6,7 @@ together with a hash of its values, or stored too ("whole") where no name could 
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -14,38 +14,35 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hyperloader.backbones.sites import BERT
-from hyperloader.backbones.t5.backbone import attention, backbone_hash, load_backbone
-from hyperloader.backbones.t5.light import light_backbone, light_t5
-from hyperloader.backbones.t5.light_model import LightT5
+from hyperloader.backbones.loading import light_backbone, load_backbone, shape_of, weights_hash
+from hyperloader.backbones.registry import family_of_type
 from hyperloader.errors import CheckpointError
-from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.sentt.model import TaggingModel
-from hyperloader.outputs.token_tags.model import TokenTagger, load_encoder
 from hyperloader.store import atomic_folder, check_folder, read_json
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from hyperloader.modeling.attached import AttachedModel
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-FORMAT = 1
+FORMAT = 2
+
+M = TypeVar("M", bound="AttachedModel")
 
 
-def save_pretrained(model: AttachedModel, folder: Path | str, whole: bool | None = None) -> None:
+def save_model(model: "AttachedModel", folder: Path, whole: bool | None = None) -> None:
     """Save ``model`` as ``folder``, atomically.
 
     Args:
         whole: store the backbone's frozen weights too; default: only where it has no name, or
             nothing of it is frozen.
     """
-    with atomic_folder(Path(folder)) as temporary:
+    with atomic_folder(folder) as temporary:
         write_model(model, temporary, whole)
 
 
 def write_model(
-    model: AttachedModel,
+    model: "AttachedModel",
     folder: Path,
     whole: bool | None = None,
     dtype: torch.dtype = torch.float32,
@@ -65,6 +62,8 @@ def write_model(
     settings.pop("_name_or_path", None)  # where it lay on this machine
     config = {
         "format": FORMAT,
+        "output": model.output,
+        "settings": model.settings,
         "model": model.config.model_dump(mode="json"),
         "backbone": {
             "name": model.backbone_name,
@@ -72,7 +71,6 @@ def write_model(
             "frozen_sha256": None if whole else _frozen_hash(model),
             "config": settings,
         },
-        "tags": model.tags if isinstance(model, TokenTagger) else None,
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True))
     write_tensors(folder / WEIGHTS, tensors)
@@ -91,77 +89,59 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
 
 
-def from_pretrained(folder: Path | str, backbone: "PreTrainedModel | None" = None) -> TaggingModel:
-    """Load a text-to-text model saved by :func:`save_pretrained`, in evaluation mode on the CPU.
-
-    Args:
-        backbone: use this one instead of the one that the folder names or holds.
+def read_config(folder: Path) -> dict[str, Any]:
+    """What ``folder`` says of its model, in the present form; the folder is checked first.
 
     Raises:
-        CheckpointError: the folder is missing, incomplete or damaged, of a tagging head instead,
-            or the backbone is not the one that the model was trained on.
-    """
-    model = load_model(Path(folder), backbone)
-    if not isinstance(model, TaggingModel):
-        raise CheckpointError(
-            f"{folder} holds a {model.config.method} model, which has a tagging head and writes "
-            "no text; load it with hyperloader.modeling.pretrained.load_token_tagger"
-        )
-    return model
-
-
-def load_token_tagger(folder: Path | str, backbone: "PreTrainedModel | None" = None) -> TokenTagger:
-    """As :func:`from_pretrained`, for a model with a tagging head."""
-    model = load_model(Path(folder), backbone)
-    if not isinstance(model, TokenTagger):
-        raise CheckpointError(
-            f"{folder} holds a {model.config.method} model, which has no tagging head; load it "
-            "with TaggingModel.from_pretrained"
-        )
-    return model
-
-
-def load_model(
-    folder: Path,
-    backbone: "PreTrainedModel | None" = None,
-    *,
-    tagging_only: bool = False,
-) -> AttachedModel:
-    """As :func:`from_pretrained`, for a model of either kind.
-
-    Args:
-        tagging_only: the model will neither be trained nor generate freely. Its backbone is then
-            a :class:`~hyperloader.backbones.t5.light_model.LightT5` where that computes the same,
-            which is loaded without transformers.
+        CheckpointError: missing, incomplete, damaged, or of a format that is not known.
     """
     check_folder(folder)
     config = read_json(folder / CONFIG)
+    if config.get("format") == 1:
+        config = _from_format_1(config)
     if config.get("format") != FORMAT:
         raise CheckpointError(
-            f"{folder} has checkpoint format {config.get('format')}, this version reads {FORMAT}"
+            f"{folder} has checkpoint format {config.get('format')}, this version reads 1 and "
+            f"{FORMAT}"
         )
+    return config
+
+
+def load_model(
+    kind: type[M], folder: Path, backbone: Any = None, *, tagging_only: bool = False
+) -> M:
+    """Load a model saved by :func:`save_model`, in evaluation mode on the CPU.
+
+    Args:
+        kind: the class of the model, which is that of how it answers.
+        backbone: use this one instead of the one that the folder names or holds.
+        tagging_only: the model will neither be trained nor generate freely. Its backbone is then
+            a stand-in that needs no transformers, where its family has one that computes the same.
+
+    Raises:
+        CheckpointError: the folder is missing, incomplete or damaged, holds a model that answers
+            in another way, or the backbone is not the one that the model was trained on.
+    """
+    config = read_config(folder)
     try:
         model_config = ModelConfig(**config["model"])
-    except (ValidationError, KeyError) as error:
+        about = config["backbone"]
+        settings, output = config["settings"], config["output"]
+    except (ValidationError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not usable: {error}") from error
-    about = config["backbone"]
-    is_bert = model_config.row.family is BERT
+    if kind.output != output:
+        raise CheckpointError(
+            f"{folder} holds a {model_config.method} model that answers by {output!r}, which a "
+            f"{kind.__name__} does not; load it with hyperloader.checkpoint.load_checkpoint"
+        )
     tensors = read_tensors(folder / WEIGHTS)
-    if backbone is None and tagging_only and not is_bert:
+    if backbone is None and tagging_only:
         backbone = _light(about, tensors)
     if backbone is None:
-        # A recipe may have changed the dropout, which going on with training must see again.
-        if about["whole"]:
-            backbone = _shape_of(about["config"], is_bert)
-        elif is_bert:
-            backbone = load_encoder(about["name"], about["config"].get("hidden_dropout_prob"))
-        else:
-            backbone = load_backbone(about["name"], about["config"].get("dropout_rate"))
-    model = (
-        TokenTagger(backbone, model_config, config["tags"], backbone_name=about["name"])
-        if is_bert
-        else TaggingModel(backbone, model_config, backbone_name=about["name"])
-    )
+        backbone = _backbone(about)
+    model = kind(backbone, model_config, about["name"], **settings)
+    if config.get("renamed"):
+        tensors = {_present_name(name): _present_shape(name, t) for name, t in tensors.items()}
     if not about["whole"] and _frozen_hash(model) != about["frozen_sha256"]:
         raise CheckpointError(
             f"{folder} was trained on another backbone than the present {about['name']!r} "
@@ -172,7 +152,7 @@ def load_model(
 
 
 @torch.no_grad()
-def load_parameters(model: AttachedModel, tensors: dict[str, Tensor], where: str) -> None:
+def load_parameters(model: "AttachedModel", tensors: dict[str, Tensor], where: str) -> None:
     """Copy ``tensors`` into the parameters of the same names; all trained ones must be there."""
     parameters = dict(model.named_parameters())
     needed = {*model.trainable_names(), *(n for n in parameters if not n.startswith("backbone."))}
@@ -190,26 +170,56 @@ def load_parameters(model: AttachedModel, tensors: dict[str, Tensor], where: str
         parameters[name].copy_(tensor)
 
 
-def _light(about: dict[str, Any], tensors: dict[str, Tensor]) -> LightT5 | None:
+def _from_format_1(config: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 said how a model answers by the number of its tags, for one task."""
+    try:
+        tags, tasks = config["tags"], config["model"]["tasks"]
+        output = "sentt" if tags is None else "token_tags"
+        settings = {} if tags is None else {"tags": {tasks[0]: tags}}
+    except (KeyError, TypeError, IndexError) as error:
+        raise CheckpointError(f"a checkpoint of format 1 without {error}; it is damaged") from error
+    return {
+        **config,
+        "format": FORMAT,
+        "output": output,
+        "settings": settings,
+        "renamed": tags is not None,
+    }
+
+
+# The only method of format 1 with a head had two sources beside it.
+_RENAMED = {
+    "head.weight": "source.sources.2.groups.0.weights.weight",
+    "head.bias": "source.sources.2.groups.0.weights.bias",
+}
+
+
+def _present_name(name: str) -> str:
+    return _RENAMED.get(name, name)
+
+
+def _present_shape(name: str, tensor: Tensor) -> Tensor:
+    """A head's weights have got dimensions for sites and tasks."""
+    return tensor[None, None] if name in _RENAMED else tensor
+
+
+def _backbone(about: dict[str, Any]) -> Any:
+    if about["whole"]:
+        return shape_of(about["config"])
+    # A recipe may have changed the dropout, which going on with training must see again.
+    family = family_of_type(about["config"].get("model_type"))
+    return load_backbone(about["name"], about["config"].get(family.dropout))
+
+
+def _light(about: dict[str, Any], tensors: dict[str, Tensor]) -> Any | None:
     """The backbone without transformers; None where that would not be sure to be the same."""
     if not about["whole"]:
         return light_backbone(about["name"], about["config"])
     parts = (name.partition("backbone.") for name in tensors)
     own = {name: tensors[prefix + name] for start, prefix, name in parts if prefix and not start}
-    return light_t5(about["config"], own)
+    return family_of_type(about["config"].get("model_type")).light(about["config"], own)
 
 
-def _shape_of(config: dict[str, Any], is_bert: bool) -> "PreTrainedModel":
-    from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
-
-    settings = AutoConfig.for_model(**config)
-    if is_bert:
-        return AutoModel.from_config(settings, add_pooling_layer=False).eval()
-    # transformers ties the output embedding whatever the configuration says; as does training.
-    backbone = AutoModelForSeq2SeqLM.from_config(settings, attn_implementation=attention())
-    return backbone.eval()
-
-
-def _frozen_hash(model: AttachedModel) -> str:
+def _frozen_hash(model: "AttachedModel") -> str:
     trained = {n.removeprefix("backbone.") for n in model.trainable_names()}
-    return backbone_hash(model.backbone, exclude=trained)
+    return weights_hash(model.backbone, exclude=trained)

@@ -10,7 +10,9 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from hyperloader.backbones.t5.backbone import attention, load_backbone, structure_first_weights
+from hyperloader.backbones.loading import load_backbone
+from hyperloader.backbones.t5.family import attention
+from hyperloader.backbones.t5.scratch import structure_first_weights
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.pretrained import write_tensors

@@ -8,7 +8,7 @@ import yaml
 from accelerate import Accelerator
 from rich.console import Console
 
-from hyperloader.backbones.t5.backbone import load_backbone
+from hyperloader.backbones.loading import load_backbone
 from hyperloader.checkpoint import complete_checkpoints
 from hyperloader.config import parse_model
 from hyperloader.errors import CheckpointError, ConfigError

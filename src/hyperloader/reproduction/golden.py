@@ -15,16 +15,15 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import BertConfig, BertModel, T5Config, T5ForConditionalGeneration
+from transformers import BertConfig, T5Config
 
-from hyperloader.backbones.sites import STACKS, Place, Site
+from hyperloader.backbones.places import STACKS, Place, Site
+from hyperloader.backbones.registry import family_of_type
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.modules.layers import AdapterWeights, ModuleWeights
+from hyperloader.modeling.modules.kind import ModuleWeights
 from hyperloader.modeling.sources.task_hypernetwork import StackHypernetwork
-from hyperloader.outputs.sentt.model import TaggingModel
-from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.reproduction import golden_names
 from hyperloader.reproduction.golden_names import Reference, Tensors, Translate
 
@@ -158,14 +157,14 @@ def _build(case: Case, config: dict[str, Any]) -> AttachedModel:
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         )
-        return TokenTagger(BertModel(bert, add_pooling_layer=False), model_config, tags=1)
+        return AttachedModel(family_of_type("bert").build(bert), model_config)
     sizes = ("d_model", "d_ff", "num_layers", "num_heads")
     t5 = T5Config(
         **{key: config[key] for key in (*sizes, "d_kv", "vocab_size")},
         dropout_rate=0.0,
         decoder_start_token_id=0,
     )
-    return TaggingModel(T5ForConditionalGeneration(t5), model_config)
+    return AttachedModel(family_of_type("t5").build(t5), model_config)
 
 
 def _compare(case: Case, config: dict[str, Any], golden: Tensors) -> dict[str, float]:
@@ -177,8 +176,7 @@ def _compare(case: Case, config: dict[str, Any], golden: Tensors) -> dict[str, f
     state |= case.translate(model, tasks, parameters)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if not name.startswith("head."):  # not in the files: they end at the hidden states
-                parameter.copy_(state[name])
+            parameter.copy_(state[name])
     model.eval()
     worst = {kind: 0.0 for kind in TOLERANCES if kind != "generated" or "tasks" in config}
     for index, task in enumerate(tasks):
@@ -198,16 +196,16 @@ def _compare(case: Case, config: dict[str, Any], golden: Tensors) -> dict[str, f
 def _run(model: AttachedModel, task: int, golden: Tensors) -> tuple[Tensor, Tensor, str]:
     """What the model gives, its loss, and what the first is called in the file."""
     ids, mask = golden["input_ids"], golden["attention_mask"]
-    if isinstance(model, TokenTagger):
-        states = model.encode(ids, mask)
-        return states, (states * golden["loss_weights"]).mean(), "last_hidden_state"
-    out = model(
-        ids,
-        mask,
-        task_ids=torch.tensor([task]),
-        decoder_input_ids=golden["decoder_input_ids"],
-        labels=golden["labels"].masked_fill(golden["labels"] == 0, -100),
-    )
+    with model.use(torch.tensor([task])):
+        if "loss_weights" in golden:  # of an encoder: the file ends at the hidden states
+            states = model.backbone(ids, attention_mask=mask).last_hidden_state
+            return states, (states * golden["loss_weights"]).mean(), "last_hidden_state"
+        out = model.backbone(
+            input_ids=ids,
+            attention_mask=mask,
+            decoder_input_ids=golden["decoder_input_ids"],
+            labels=golden["labels"].masked_fill(golden["labels"] == 0, -100),
+        )
     return out.logits, out.loss, "logits"
 
 
@@ -215,9 +213,7 @@ def _gradients(
     model: AttachedModel, translate: Translate, tasks: list[str], golden: Tensors
 ) -> float:
     reference = Reference(golden, "grad.")
-    trained = {
-        n: p for n, p in model.named_parameters() if p.requires_grad and not n.startswith("head.")
-    }
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     own = [name for name in trained if name.startswith("backbone.")]
     expected = golden_names.backbone(model, own, reference) | translate(model, tasks, reference)
     if unmatched := set(reference) - reference.read:
@@ -267,11 +263,7 @@ def _generated(model: AttachedModel, index: int, task: str, golden: Tensors) -> 
 
 
 def _part(weights: ModuleWeights, part: str) -> Tensor:
-    if isinstance(weights, AdapterWeights):
-        name = part.removeprefix("post_").replace(".", "_")
-    else:
-        name = part
-    return getattr(weights, name)
+    return getattr(weights, part.removeprefix("post_").replace(".", "_"))
 
 
 def _largest(ours: Tensor, theirs: Tensor) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from hyperloader.backbones.sites import STACKS, Site, find_sites
+from hyperloader.backbones.places import STACKS, Site
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.sources.free import FreeGroup
 from hyperloader.modeling.sources.generator import Generator
@@ -181,5 +181,5 @@ def _sublayers(model: AttachedModel) -> dict[Site, str]:
     """The module that holds what is attached at a site, by its name."""
     names = {module: name for name, module in model.backbone.named_modules()}
     ends = re.compile(r"\.(SelfAttention\.o|DenseReluDense\.wo|LayerNorm)$")
-    sites = find_sites(model.backbone, model.method.places, model.method.family)
+    sites = model.family.find_sites(model.backbone, model.method.places)
     return {site: ends.sub("", names[module]) for site, module in sites.items()}

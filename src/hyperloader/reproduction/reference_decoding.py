@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from hyperloader.codec.batch import pad_rows
 from hyperloader.errors import ConfigError
+from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.reproduction.reference_scoring import reference_f1
@@ -32,12 +34,22 @@ def reference_task_f1(
     Raises:
         ConfigError: the model writes no text.
     """
-    if not isinstance(model, TaggingModel):
+    if model.output != TaggingModel.output:
         raise ConfigError(
             f"reference scoring is for models that write text, and {model.config.method!r} has a "
-            "tagging head; leave --scoring away"
+            "tagging head; omit --scoring"
         )
-    model.eval()
+    with evaluating(model):
+        return _f1(model, codec, examples, batch_size, advance)
+
+
+def _f1(
+    model: TaggingModel,
+    codec: SentTCodec,
+    examples: Sequence[Example],
+    batch_size: int,
+    advance: Callable[[int], None],
+) -> float:
     gold = [_text(codec, _target(codec, example)) for example in examples]
     predicted = [""] * len(examples)
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i].words))
@@ -47,9 +59,8 @@ def reference_task_f1(
             _cut(codec.encode_source(examples[i].words[: codec.max_words], examples[i].task))
             for i in chunk
         ]
-        width = max(map(len, sources))
         pad = codec.pieces.pad
-        ids = torch.tensor([[*s, *[pad] * (width - len(s))] for s in sources], device=model.device)
+        ids = pad_rows(sources, pad).to(model.device)
         out = model.generate(
             ids,
             task=examples[chunk[0]].task,

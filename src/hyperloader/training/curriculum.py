@@ -18,7 +18,7 @@ from accelerate.utils import broadcast_object_list
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe
 from hyperloader.errors import ConfigError
-from hyperloader.outputs.objective import WindowLoss
+from hyperloader.outputs.loss import WindowLoss
 from hyperloader.training.processes import autocast
 
 Windows = Mapping[str, Sequence[EncodedWindow]]

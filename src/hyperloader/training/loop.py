@@ -19,7 +19,7 @@ from hyperloader.config import Recipe
 from hyperloader.errors import ConfigError, TrainingError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_parameters, read_tensors
-from hyperloader.outputs.objective import build_objective
+from hyperloader.outputs.registry import output_of
 from hyperloader.training.curriculum import Curriculum, Order, Pacing, shared_loss_order
 from hyperloader.training.interrupt import Interrupt, Stopped
 from hyperloader.training.optim import build_optimizer, rate_factor, set_rate
@@ -91,7 +91,7 @@ class Trainer:
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
         self.optimizer = build_optimizer(model, config)
-        self.objective = build_objective(model, codec, config)
+        self.objective = output_of(model).loss(model, codec, config)
         # DistributedDataParallel wraps forward only, so the loss is computed inside of it.
         self.step_module = self.accelerator.prepare(self.objective)
         self.sampler = build_sampler(recipe, train)

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hyperloader.backbones.packaged import encoder_path
-from hyperloader.backbones.sites import BERT
-from hyperloader.backbones.t5.backbone import load_backbone, scratch_backbone
-from hyperloader.builtin import BUILTIN, backbone_path
+from hyperloader.backbones.loading import SCRATCH, load_backbone, load_tokenizer
+from hyperloader.backbones.registry import family_of
+from hyperloader.backbones.t5.scratch import scratch_backbone
 from hyperloader.checkpoint import Checkpoint
 from hyperloader.codec.batch import encode_example
 from hyperloader.codec.codec import Codec, CodecConfig
@@ -21,12 +20,8 @@ from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.splits import subsample
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.sentt.codec import SentTCodec
-from hyperloader.outputs.sentt.model import TaggingModel
-from hyperloader.outputs.token_tags.codec import TokenCodec
-from hyperloader.outputs.token_tags.model import TokenTagger, load_encoder, positions
+from hyperloader.outputs.registry import output_for
 
-SCRATCH = "scratch:"
 Windows = dict[str, list[EncodedWindow]]
 
 
@@ -67,52 +62,27 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Checkpoint:
     codec_settings = {"task_prefix": _wants_prefix(model_config), **recipe.codec}
     codec_config = parse_model(CodecConfig, codec_settings, "recipe, codec")
     torch.manual_seed(recipe.seed)
-    if model_config.row.family is BERT:
-        return _with_tagging_head(recipe, labels, model_config, codec_config)
     if recipe.backbone.startswith(SCRATCH):
         tokenizer = _train_tokenizer(recipe, corpora, labels, codec_config)
-        codec = SentTCodec(tokenizer, labels, codec_config)
-        backbone = scratch_backbone(
+        backbone: PreTrainedModel = scratch_backbone(
             recipe.backbone.removeprefix(SCRATCH),
-            vocab_size=len(tokenizer),
-            sentinels=codec.pieces.sentinels,
-            pad=codec.pieces.pad,
-            eos=codec.pieces.eos,
+            tokenizer,
             dropout=0.1 if recipe.dropout is None else recipe.dropout,
         )
-        return Checkpoint(TaggingModel(backbone, model_config), codec)
-    name = recipe.backbone
-    tokenizer = _load_tokenizer(
-        name, backbone_path(name), "a T5-family name", "builtin or scratch:mini"
-    )
-    codec = SentTCodec(tokenizer, labels, codec_config)
-    backbone = load_backbone(name, dropout=recipe.dropout)
-    _check_fit(name, max(codec.pieces.sentinels), backbone)
-    return Checkpoint(TaggingModel(backbone, model_config, backbone_name=name), codec)
-
-
-def _with_tagging_head(
-    recipe: Recipe,
-    labels: Mapping[str, tuple[str, ...]],
-    model_config: ModelConfig,
-    codec_config: CodecConfig,
-) -> Checkpoint:
-    name = recipe.backbone
-    if name == BUILTIN or name.startswith(SCRATCH):
-        raise ConfigError(
-            f"method {model_config.method!r} needs a BERT-family backbone and {name!r} is a T5; "
-            "give --backbone minilm, a folder or a Hub name such as google-bert/bert-base-uncased"
-        )
-    tokenizer = _load_tokenizer(name, encoder_path(name), "a BERT-family name", "minilm")
-    encoder = load_encoder(name, dropout=recipe.dropout)
-    most = min(codec_config.max_source_tokens, positions(encoder))
-    config = parse_model(
-        CodecConfig, {**codec_config.model_dump(), "max_source_tokens": most}, f"backbone {name!r}"
-    )
-    codec = TokenCodec(tokenizer, labels, config)
-    _check_fit(name, max(tokenizer.get_vocab().values()), encoder)
-    model = TokenTagger(encoder, model_config, len(codec.tags), backbone_name=name)
-    return Checkpoint(model, codec)
+        name = None
+    else:
+        name = recipe.backbone
+        tokenizer = load_tokenizer(name)
+        backbone = load_backbone(name, dropout=recipe.dropout)
+        family_of(backbone).check_tokenizer(name, backbone, tokenizer)
+    family = family_of(backbone)
+    output = output_for(model_config, family)
+    if (most := family.max_tokens(backbone)) is not None:
+        most = min(codec_config.max_source_tokens, most)
+        settings = {**codec_config.model_dump(), "max_source_tokens": most}
+        codec_config = parse_model(CodecConfig, settings, f"backbone {name!r}")
+    codec = output.codec(tokenizer, labels, codec_config)
+    return Checkpoint(output.build(backbone, model_config, codec, name), codec)
 
 
 def _wants_prefix(config: ModelConfig) -> bool:
@@ -120,14 +90,6 @@ def _wants_prefix(config: ModelConfig) -> bool:
     return {"never": False, "several": len(config.tasks) > 1, "always": True}[
         config.row.task_prefix
     ]
-
-
-def _check_fit(name: str, largest: int, backbone: PreTrainedModel) -> None:
-    if largest >= backbone.config.vocab_size:
-        raise ConfigError(
-            f"the tokenizer of {name!r} does not fit the backbone: it has the id {largest}, the "
-            f"backbone a vocabulary of {backbone.config.vocab_size}"
-        )
 
 
 def encode(codec: Codec, corpora: Mapping[str, Corpus]) -> TrainingData:
@@ -156,14 +118,3 @@ def _train_tokenizer(
         texts += labels
     often = max(1, len(sentences) // 100)
     return train_tokenizer([*sentences, *(texts * often)], vocab_size=recipe.vocab_size)
-
-
-def _load_tokenizer(name: str, path: str, on_hub: str, others: str) -> PreTrainedTokenizerBase:
-    try:
-        return AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [""])[0][:200]
-        raise ConfigError(
-            f"the backbone {name!r} cannot be loaded ({reason}); give a folder made by "
-            f"save_pretrained, {on_hub} on the Hugging Face Hub, {others}"
-        ) from error

@@ -1,35 +1,15 @@
-"""Where a checkpoint is loaded for tagging only: whether its T5 can be a light one, and if so it.
-
-The light one starts without transformers and computes the same (:mod:`hyperloader.modeling.
-light_t5`). What it is not sure to compute alike is left to transformers.
-"""
+"""Filling a T5 of torch alone with weights, where it is sure to compute what transformers' does."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from hyperloader.backbones.t5.light_config import read_config
-from hyperloader.backbones.t5.light_model import LightT5
-from hyperloader.builtin import backbone_path
+from hyperloader.backbones.t5.light_model import LightT5, read_config
 
 _SHARED, _HEAD = "shared.weight", "lm_head.weight"
 _INPUTS = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
-
-
-def light_backbone(name: str, settings: Mapping[str, Any]) -> LightT5 | None:
-    """The T5 ``name``, ``builtin`` or a folder with one safetensors file; None: by transformers."""
-    path = Path(backbone_path(name)) / "model.safetensors"
-    if not path.is_file():
-        return None
-    try:
-        return light_t5(settings, load_file(path))
-    except (SafetensorError, OSError):  # damaged; transformers' way of loading says so
-        return None
 
 
 def light_t5(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LightT5 | None:

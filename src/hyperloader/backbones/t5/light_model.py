@@ -7,15 +7,55 @@ without: dropout, the decoder's own forward pass, generation.
 """
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, NoReturn
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hyperloader.backbones.t5.light_config import LightConfig
+from hyperloader.backbones.activations import OWN
 from hyperloader.errors import HyperloaderError
-from hyperloader.modeling.activations import OWN
+
+
+@dataclass(frozen=True)
+class LightConfig:
+    """What a T5 is built from, by transformers' names; ``settings`` is the whole configuration."""
+
+    vocab_size: int
+    d_model: int
+    d_kv: int
+    d_ff: int
+    num_layers: int
+    num_decoder_layers: int
+    num_heads: int
+    relative_attention_num_buckets: int
+    relative_attention_max_distance: int
+    layer_norm_epsilon: float
+    dense_act_fn: str
+    is_gated_act: bool
+    scale_decoder_outputs: bool
+    decoder_start_token_id: int
+    settings: Mapping[str, Any]
+
+    @property
+    def model_type(self) -> str:
+        """Always ``t5``."""
+        return "t5"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole configuration, as transformers writes and reads it."""
+        return dict(self.settings)
+
+
+def read_config(settings: Mapping[str, Any]) -> LightConfig | None:
+    """The configuration in ``settings``; None if it is not of a T5 that can be built here."""
+    needed = {f.name: settings.get(f.name) for f in fields(LightConfig) if f.name != "settings"}
+    known = settings.get("model_type") == "t5" and needed["dense_act_fn"] in OWN
+    if not known or None in needed.values():
+        return None
+    return LightConfig(**needed, settings=settings)  # type: ignore[arg-type]
 
 
 class Encoded(NamedTuple):
@@ -244,11 +284,6 @@ class LightT5(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.shared.weight.device
-
-    @property
-    def output_scale(self) -> float:
-        """The factor between the decoder's output and what the output embedding multiplies."""
-        return self.config.d_model**-0.5 if self.config.scale_decoder_outputs else 1.0
 
     def get_output_embeddings(self) -> nn.Linear:
         return self.lm_head

@@ -1,11 +1,66 @@
-"""Prefixes: keys and values that a BERT self-attention finds besides those of the tokens."""
+"""Prefixes: keys and values that a self-attention finds besides those of the tokens.
 
-from typing import Any
+Li and Liang (2021). They are given to the attention as its cache of earlier positions, so this
+works for every backbone whose self-attention takes ``past_key_values``.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from hyperloader.modeling.modules.layers import PrefixWeights, gate, rows_of
+from hyperloader.backbones.joins import Join
+from hyperloader.backbones.places import Site
+from hyperloader.modeling import active
+from hyperloader.modeling.modules.kind import FirstValues, Kind, Shapes
+from hyperloader.modeling.modules.linear import gate, rows_of
+
+if TYPE_CHECKING:
+    from hyperloader.modeling.config import ModelConfig
+
+
+class PrefixWeights(NamedTuple):
+    """Keys and values of p positions that every position attends to besides the others."""
+
+    key: Tensor  # (G, p, d)
+    value: Tensor  # (G, p, d)
+    gate_weight: Tensor | None = None  # (G, 1, d)
+    gate_bias: Tensor | None = None  # (G, 1)
+
+
+class Prefix(Kind):
+    """A prefix of a self-attention; its weights come from a source of their own."""
+
+    name = "prefix"
+    weights = PrefixWeights
+
+    def shapes(self, config: "ModelConfig", inputs: int, outputs: int, gated: bool) -> Shapes:
+        """See :meth:`Kind.shapes`."""
+        shape = (config.prefix_length, inputs)
+        gates: Shapes = {"gate_weight": (1, inputs), "gate_bias": (1,)} if gated else {}
+        return {"key": shape, "value": shape, **gates}
+
+    def start(self, name: str, weight: Tensor, first: FirstValues) -> None:
+        """See :meth:`Kind.start`."""
+        first.matrix(weight)
+
+    def hook(self, module: nn.Module, site: Site, join: Join, config: "ModelConfig") -> bool:
+        """See :meth:`Kind.hook`: before the attention, which is given the prefix as its cache."""
+        module.register_forward_pre_hook(PrefixHook(site), with_kwargs=True)
+        return True
+
+
+@dataclass(frozen=True)
+class PrefixHook(active.Hook):
+    """Lets a self-attention attend to the prefix in force for ``site`` too."""
+
+    site: Site
+
+    def __call__(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return add_prefix(module, active.weights_at(self.site), args, kwargs)
 
 
 class PrefixCache:

@@ -1,45 +1,59 @@
 """From a method's parts to the source of its weights."""
 
+from collections.abc import Mapping
+
 from torch import nn
 
-from hyperloader.backbones.sites import Site
+from hyperloader.backbones.places import Site
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.methods import Method, Part
+from hyperloader.modeling.methods import Part
 from hyperloader.modeling.sources.free import FreeParameters
 from hyperloader.modeling.sources.input_hypernetwork import InputHypernetwork
+from hyperloader.modeling.sources.label_hypernetwork import LabelHypernetwork
 from hyperloader.modeling.sources.prefix import PrefixNetwork
-from hyperloader.modeling.sources.source import Source, Together
+from hyperloader.modeling.sources.source import CombinedSource, Source
 from hyperloader.modeling.sources.task_hypernetwork import TaskHypernetwork
 
-
-def build_source(config: ModelConfig, method: Method, sites: dict[Site, nn.Module]) -> Source:
-    """The source of ``method``: that of its one part, or of several together."""
-    sources = [
-        _of_part(config, part, {s: m for s, m in sites.items() if s in _served(part, sites)})
-        for part in method.parts
-    ]
-    return sources[0] if len(sources) == 1 else Together(sources)
+Sites = Mapping[Site, nn.Module]
 
 
-def served_sites(method: Method, sites: dict[Site, nn.Module]) -> dict[Site, nn.Module]:
-    """Those of ``sites`` that some part of ``method`` makes weights for."""
-    served = {site for part in method.parts for site in _served(part, sites)}
+def build_source(
+    config: ModelConfig, parts: tuple[Part, ...], sites: Sites, *, first_norm: float = 1.0
+) -> Source:
+    """The source of ``parts``: that of the one part, or of several together.
+
+    ``first_norm`` is where the weights of free layer norms begin.
+    """
+    sources = [_of_part(config, part, _served(part, sites), first_norm) for part in parts]
+    return sources[0] if len(sources) == 1 else CombinedSource(sources)
+
+
+def served_sites(parts: tuple[Part, ...], sites: Sites) -> dict[Site, nn.Module]:
+    """Those of ``sites`` that some part makes weights for."""
+    served = {site for part in parts for site in _served(part, sites)}
     return {site: module for site, module in sites.items() if site in served}
 
 
-def _served(part: Part, sites: dict[Site, nn.Module]) -> set[Site]:
-    return {site for site in sites if site.stack in part.stacks and site.place in part.places}
+def _served(part: Part, sites: Sites) -> dict[Site, nn.Module]:
+    return {
+        site: module
+        for site, module in sites.items()
+        if site.stack in part.stacks and site.place in part.places
+    }
 
 
-def _of_part(config: ModelConfig, part: Part, sites: dict[Site, nn.Module]) -> Source:
+def _of_part(config: ModelConfig, part: Part, sites: Sites, first_norm: float) -> Source:
     match part.source:
         case "task_hypernetwork":
             return TaskHypernetwork(config, part, sites)
         case "input_hypernetwork":
             return InputHypernetwork(config, part, sites)
+        case "label_hypernetwork":
+            return LabelHypernetwork(config, part, sites)
         case "free":
-            return FreeParameters(config, part, sites)
+            return FreeParameters(config, part, sites, first_norm=first_norm)
         case "free_per_task":
-            return FreeParameters(config, part, sites, sets=len(config.tasks))
+            sets = len(config.tasks)
+            return FreeParameters(config, part, sites, sets=sets, first_norm=first_norm)
         case "prefix":
             return PrefixNetwork(config, part, sites)

@@ -1,16 +1,17 @@
-"""Weights that are parameters themselves: one set for all tasks, or one a task."""
+"""Weights that are parameters themselves: one set for all tasks, or one per task."""
 
-import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from hyperloader.backbones.sites import Site
+from hyperloader.backbones.places import Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Group, Part
-from hyperloader.modeling.sources.shapes import as_weights, shapes
-from hyperloader.modeling.sources.source import Source
+from hyperloader.modeling.modules.kind import FirstValues
+from hyperloader.modeling.modules.registry import kind_named
+from hyperloader.modeling.sources.source import Source, group_shapes
 
 
 class FreeGroup(nn.Module):
@@ -24,43 +25,35 @@ class FreeGroup(nn.Module):
         group: Group,
         part: Part,
         config: ModelConfig,
-        sites: dict[Site, nn.Module],
+        sites: Mapping[Site, nn.Module],
         sets: int,
+        first_norm: float,
     ) -> None:
         super().__init__()
-        self.group, self.initial, self.sets = group, part.initial, sets
+        self.group, self.kind, self.sets = group, kind_named(group.module), sets
+        self.first = FirstValues(part.initial, first_norm)
         self.sites = [site for site in sites if site.place in group.places]
         self.weights = nn.ParameterDict(
             {
                 name: torch.empty(len(self.sites), 1 if name.startswith("norm") else sets, *shape)
-                for name, shape in shapes(group, config, sites).items()
+                for name, shape in group_shapes(group, part, config, sites).items()
             }
         )
         self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """LoRA starts as nothing (B is zero), layer norms as plain ones, gates near a half."""
+        """First values as the kind of module has them."""
         for name, parameter in self.weights.items():
-            if name.endswith("bias") or name == "b":
-                nn.init.zeros_(parameter)
-            elif name == "norm_weight":
-                nn.init.ones_(parameter)
-            elif name == "gate_weight":
-                nn.init.normal_(parameter, std=0.02)
-            else:
-                for matrix in parameter.flatten(0, 1):
-                    if name == "a":
-                        nn.init.kaiming_uniform_(matrix, a=math.sqrt(5))
-                    else:
-                        self.initial(matrix)
+            for weight in parameter.flatten(0, 1):
+                self.kind.start(name, weight, self.first)
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
         """Weights of this group's sites for ``task_ids`` (G,): leading dimension G, or 1 with
         one set for all tasks."""
         chosen = {name: self._choose(p, task_ids).unbind(0) for name, p in self.weights.items()}
         return {
-            site: as_weights(self.group, {name: rows[i] for name, rows in chosen.items()})
+            site: self.kind.weights(**{name: rows[i] for name, rows in chosen.items()})
             for i, site in enumerate(self.sites)
         }
 
@@ -76,13 +69,20 @@ class FreeParameters(Source):
     """Every weight of every site is learned as it is."""
 
     def __init__(
-        self, config: ModelConfig, part: Part, sites: dict[Site, nn.Module], sets: int = 1
+        self,
+        config: ModelConfig,
+        part: Part,
+        sites: Mapping[Site, nn.Module],
+        *,
+        sets: int = 1,
+        first_norm: float = 1.0,
     ) -> None:
+        """``sets``: one for each task, or one; ``first_norm``: where layer norm weights begin."""
         super().__init__()
         self.groups = nn.ModuleList(
-            FreeGroup(group, part, config, sites, sets) for group in part.groups
+            FreeGroup(group, part, config, sites, sets, first_norm) for group in part.groups
         )
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
-        """Weights of all sites, with leading dimension 1, or G for one set a task."""
+        """Weights of all sites, with leading dimension 1, or G with one set per task."""
         return {site: w for group in self.groups for site, w in group(task_ids).items()}

@@ -30,8 +30,6 @@ class Generator(nn.Module):
             for row in self.linear(embedding).unbind(0)
         ]
 
-    def block(self, name: str) -> slice:
-        """The rows of the linear layer that make the weight ``name``."""
-        index = list(self.shapes).index(name)
-        start = sum(self.sizes[:index])
-        return slice(start, start + self.sizes[index])
+    def blocks(self) -> dict[str, Tensor]:
+        """The rows of the linear layer that make each weight, as views."""
+        return dict(zip(self.shapes, self.linear.weight.split(self.sizes), strict=True))

@@ -1,39 +1,42 @@
-"""Weights generated from the input, one set a row: Hyperdecoders (Ivison and Peters, 2022).
+"""Weights generated from the input, one set per row: Hyperdecoders (Ivison and Peters, 2022).
 
 The mean of the encoder's output goes through a small network; together with an embedding of the
 layer it is what the weights of that layer are generated from.
 """
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from hyperloader.backbones.sites import Site, sizes
+from hyperloader.backbones.family import sizes
+from hyperloader.backbones.places import Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Part
+from hyperloader.modeling.modules.registry import kind_named
 from hyperloader.modeling.sources.generator import Generator
-from hyperloader.modeling.sources.shapes import as_weights, shapes
-from hyperloader.modeling.sources.source import Source
+from hyperloader.modeling.sources.source import Source, group_shapes
 
 
 class InputHypernetwork(Source):
     """From the encoder's output to the weights of every site, for each row of the batch."""
 
-    reads_encoder = True
+    reads_input = True
     layer_ids: Tensor
 
-    def __init__(self, config: ModelConfig, part: Part, sites: dict[Site, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
         super().__init__()
-        (self.group,) = part.groups
+        (group,) = part.groups
+        self.kind = kind_named(group.module)
         self.sites = list(sites)
         width = sizes(next(iter(sites.values())))[0]
         hidden, layer_dim = config.projector_hidden_dim, config.layer_embedding_dim
         self.summary = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
         self.layer_embeddings = nn.Embedding(1 + max(site.layer for site in sites), layer_dim)
         self.projector = nn.Sequential(nn.Linear(width + layer_dim, hidden), nn.ReLU())
-        self.generator = Generator(hidden, shapes(self.group, config, sites), bias=True)
+        self.generator = Generator(hidden, group_shapes(group, part, config, sites), bias=True)
         layer_ids = torch.tensor([site.layer for site in self.sites])
         self.register_buffer("layer_ids", layer_ids, persistent=False)
         self.reset_parameters()
@@ -41,14 +44,14 @@ class InputHypernetwork(Source):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """The published initialisation of the generator: weights of about 1e-3 x T5's own."""
-        linear = self.generator.linear
+        linear, blocks = self.generator.linear, self.generator.blocks()
         nn.init.zeros_(linear.bias)
         for name, shape in self.generator.shapes.items():
             fan_in = linear.in_features * (shape[-1] if len(shape) > 1 else 1)
             bound = 1e-3 * math.sqrt(3 / fan_in)
-            nn.init.uniform_(linear.weight[self.generator.block(name)], -bound, bound)
+            nn.init.uniform_(blocks[name], -bound, bound)
 
-    def from_encoder(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
+    def from_input(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
         """Weights of every site with leading dimension batch; padding has no part in them."""
         if attention_mask is None:
             mean = hidden.mean(1)
@@ -63,6 +66,5 @@ class InputHypernetwork(Source):
         )
         made = self.generator(self.projector(inputs))
         return {
-            site: as_weights(self.group, parts)
-            for site, parts in zip(self.sites, made, strict=True)
+            site: self.kind.weights(**parts) for site, parts in zip(self.sites, made, strict=True)
         }

@@ -1,13 +1,16 @@
 """Prefixes made by one small network for all layers (Li and Liang, 2021, as UniPELT has them)."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-from hyperloader.backbones.sites import Site, sizes
+from hyperloader.backbones.family import sizes
+from hyperloader.backbones.places import Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Part
-from hyperloader.modeling.modules.layers import PrefixWeights
+from hyperloader.modeling.modules.prefix import PrefixWeights
 from hyperloader.modeling.sources.source import Source
 
 
@@ -18,7 +21,7 @@ class PrefixNetwork(Source):
     :meth:`effective_size`.
     """
 
-    def __init__(self, config: ModelConfig, part: Part, sites: dict[Site, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
         super().__init__()
         (group,) = part.groups
         self.sites = list(sites)

@@ -1,23 +1,30 @@
 """What every source of weights offers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
+from hyperloader.backbones.family import sizes
+from hyperloader.backbones.places import Place, Site
+from hyperloader.errors import ConfigError
 from hyperloader.modeling.active import SiteWeights
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.methods import Group, Part
+from hyperloader.modeling.modules.kind import Shapes
+from hyperloader.modeling.modules.registry import kind_named
 
 
 class Source(nn.Module):
     """Makes the weights of some sites: of the tasks, or of what the encoder made of the input."""
 
-    reads_encoder = False
+    reads_input = False
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
         """Weights for ``task_ids`` (G,): leading dimension G, or 1 where all tasks share them."""
         return {}
 
-    def from_encoder(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
-        """Weights that depend on the input, one set a row.
+    def from_input(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
+        """Weights that depend on the input, one set per row.
 
         ``hidden`` (batch, source length, d) is what the encoder gave, ``attention_mask`` (batch,
         source length) is 1 for tokens.
@@ -25,20 +32,50 @@ class Source(nn.Module):
         return {}
 
 
-class Together(Source):
+class CombinedSource(Source):
     """Several sources, each for sites of its own (or none, where nothing is attached)."""
 
     def __init__(self, sources: Iterable[Source]) -> None:
         super().__init__()
         self.sources = nn.ModuleList(sources)
-        self.reads_encoder = any(source.reads_encoder for source in self._all())
+        self.reads_input = any(source.reads_input for source in self._all())
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
+        """See :meth:`Source.forward`."""
         return {site: w for source in self._all() for site, w in source(task_ids).items()}
 
-    def from_encoder(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
-        made = (source.from_encoder(hidden, attention_mask) for source in self._all())
+    def from_input(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
+        """See :meth:`Source.from_input`."""
+        made = (source.from_input(hidden, attention_mask) for source in self._all())
         return {site: w for weights in made for site, w in weights.items()}
 
     def _all(self) -> list[Source]:
         return list(self.sources)  # type: ignore[arg-type]
+
+
+def group_shapes(
+    group: Group, part: Part, config: ModelConfig, sites: Mapping[Site, nn.Module]
+) -> Shapes:
+    """Names and shapes (without the leading dimension) of the weights of ``group`` at ``sites``.
+
+    Raises:
+        ConfigError: the places of the group are not all equally wide.
+    """
+    kind = kind_named(group.module)
+
+    def widths(places: Iterable[Place]) -> set[tuple[int, int]]:
+        return {
+            kind.widths(*sizes(module)) for site, module in sites.items() if site.place in places
+        }
+
+    # A stack may lack a place of its own (the encoder has no cross-attention); the published code
+    # generates for it all the same, as for the other places of that kind.
+    alike = [p for other in part.groups if other.module == group.module for p in other.places]
+    found = widths(group.places) or widths(alike)
+    if len(found) > 1:
+        raise ConfigError(
+            f"the backbone's {' and '.join(group.places)} differ in width between layers "
+            f"({', '.join(map(str, sorted(found)))}): the method needs one size"
+        )
+    ((inputs, outputs),) = found
+    return kind.shapes(config, inputs, outputs, group.gated)

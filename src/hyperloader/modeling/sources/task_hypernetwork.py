@@ -4,18 +4,18 @@ One generator of a kind serves all layers and places of a stack; what differs be
 its input, so the weights of a whole stack come out of one product.
 """
 
-import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from hyperloader.backbones.sites import STACKS, Site
+from hyperloader.backbones.places import STACKS, Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Group, Part
+from hyperloader.modeling.modules.registry import kind_named
 from hyperloader.modeling.sources.generator import Generator
-from hyperloader.modeling.sources.shapes import as_weights, shapes
-from hyperloader.modeling.sources.source import Source
+from hyperloader.modeling.sources.source import Source, group_shapes
 
 
 class StackHypernetwork(nn.Module):
@@ -24,7 +24,7 @@ class StackHypernetwork(nn.Module):
     layer_ids: Tensor
     position_ids: Tensor
 
-    def __init__(self, config: ModelConfig, part: Part, sites: dict[Site, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
         super().__init__()
         self.sites = list(sites)
         # All places of the part have an id, also those that this stack lacks (the encoder has
@@ -46,13 +46,14 @@ class StackHypernetwork(nn.Module):
         )
         self.norm = nn.LayerNorm(config.input_embedding_dim, eps=1e-6)
         self.groups = _split_groups(part.groups, config)
+        self.kinds = [kind_named(group.module) for group in self.groups]
         self.generators = nn.ModuleList(
             Generator(
                 config.input_embedding_dim,
-                shapes(group, config, sites),
-                bias=group.module == "adapter",
+                group_shapes(group, part, config, sites),
+                bias=kind.generator_bias,
             )
-            for group in self.groups
+            for group, kind in zip(self.groups, self.kinds, strict=True)
         )
         layer_ids, position_ids = self._ids(self.sites)
         self.register_buffer("layer_ids", layer_ids, persistent=False)
@@ -66,13 +67,9 @@ class StackHypernetwork(nn.Module):
                 nn.init.normal_(module.weight, std=0.01)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for group, generator in zip(self.groups, self.generators, strict=True):
-            if group.module == "lora":
-                assert isinstance(generator, Generator)
-                with torch.no_grad():
-                    weight = generator.linear.weight
-                    nn.init.kaiming_uniform_(weight[generator.block("a")], a=math.sqrt(5))
-                    nn.init.zeros_(weight[generator.block("b")])
+        for kind, generator in zip(self.kinds, self._generators(), strict=True):
+            with torch.no_grad():
+                kind.start_generated(generator.blocks())
 
     def embed(self, task: Tensor, layer_ids: Tensor, position_ids: Tensor) -> Tensor:
         """The input embeddings I of equation 5: (N, G, e) for task embeddings (G, t)."""
@@ -91,15 +88,18 @@ class StackHypernetwork(nn.Module):
             ids = self._ids(sites)
         embedded = self.embed(task, *(part.to(task.device) for part in ids))
         weights: SiteWeights = {}
-        for group, generator in zip(self.groups, self.generators, strict=True):
+        for group, kind, generator in zip(self.groups, self.kinds, self._generators(), strict=True):
             served = [i for i, site in enumerate(sites) if site.place in group.places]
             if not served:
                 continue
             # The sites of a group stand together, so this is a view.
             made = generator(embedded[served[0] : served[-1] + 1])
             for i, parts in zip(served, made, strict=True):
-                weights[sites[i]] = as_weights(group, parts)
+                weights[sites[i]] = kind.weights(**parts)
         return weights
+
+    def _generators(self) -> list[Generator]:
+        return list(self.generators)  # type: ignore[arg-type]
 
     def _ids(self, sites: list[Site]) -> tuple[Tensor, Tensor]:
         return (
@@ -109,19 +109,21 @@ class StackHypernetwork(nn.Module):
 
 
 class TaskHypernetwork(Source):
-    """Task embeddings and one hypernetwork a stack: task ids in, weights of all sites out."""
+    """Task embeddings and one hypernetwork per stack: task ids in, weights of all sites out."""
 
-    def __init__(self, config: ModelConfig, part: Part, sites: dict[Site, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
         super().__init__()
         self.task_embeddings = nn.Embedding(len(config.tasks), config.task_embedding_dim)
-        for stack in STACKS:
+        self.stacks = [stack for stack in STACKS if any(site.stack == stack for site in sites)]
+        for stack in self.stacks:
             here = {site: module for site, module in sites.items() if site.stack == stack}
             self.add_module(stack, StackHypernetwork(config, part, here))
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
         """``task_ids`` (G,): weights with leading dimension G for every site."""
         task = self.task_embeddings(task_ids)
-        return {**self.get_submodule("encoder")(task), **self.get_submodule("decoder")(task)}
+        made = (self.get_submodule(stack)(task) for stack in self.stacks)
+        return {site: w for weights in made for site, w in weights.items()}
 
 
 def _split_groups(groups: tuple[Group, ...], config: ModelConfig) -> list[Group]:

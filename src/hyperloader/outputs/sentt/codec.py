@@ -4,13 +4,13 @@ A sentence x1 … xL becomes s0 x1 s1 … xL sL with T5's sentinels between the 
 become s0 t1 s1 … tL sL with t the label at a span's first word, I inside and O outside.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hyperloader.codec.codec import Codec, CodecConfig
+from hyperloader.codec.codec import Codec, CodecConfig, task_prefixes
 from hyperloader.codec.labels import verbalise
 from hyperloader.codec.pieces import WordPieces
-from hyperloader.codec.windows import EncodedWindow, Window
+from hyperloader.codec.windows import EncodedWindow, Pieces, Window
 from hyperloader.errors import ConfigError
 from hyperloader.tags import INSIDE, OUTSIDE, spans_to_sbio
 from hyperloader.types import Span
@@ -52,7 +52,7 @@ class SentTCodec(Codec[WordPieces]):
         config: CodecConfig | None = None,
     ) -> None:
         config, pieces = config or CodecConfig(), WordPieces(tokenizer)
-        self.prefixes = _prefixes(pieces, labels, config)
+        self.prefixes = task_prefixes(pieces, labels, config, FIXED + PER_WORD)
         super().__init__(
             pieces,
             labels,
@@ -87,7 +87,8 @@ class SentTCodec(Codec[WordPieces]):
     ) -> EncodedWindow:
         """See :meth:`Codec.encode_window`."""
         target = [] if spans is None else self.encode_target(spans, len(words), task)
-        return EncodedWindow(self.encode_source(words, task), target, task, len(words), window)
+        pieces = tuple(self._bounded(words))
+        return EncodedWindow(self._source(pieces, task), target, task, pieces, window)
 
     def encode_source(self, words: Sequence[str], task: str | None = None) -> list[int]:
         """Token ids of s0 x1 s1 … xL sL and the end token, for the words of one window.
@@ -96,8 +97,11 @@ class SentTCodec(Codec[WordPieces]):
         """
         if task is None and self.prefixes:
             raise ValueError("the source begins with the name of the task: say which")
+        return self._source(self._bounded(words), task)
+
+    def _source(self, pieces: Sequence[Pieces], task: str | None) -> list[int]:
         prefix = self.prefixes[task] if task is not None and self.prefixes else ()
-        return [*prefix, *self._interleave(self._bounded(words))]
+        return [*prefix, *self._interleave(pieces)]
 
     def encode_target(self, spans: Sequence[Span], length: int, task: str) -> list[int]:
         """Token ids of s0 t1 s1 … tL sL and the end token, for a window of ``length`` words."""
@@ -140,27 +144,3 @@ class SentTCodec(Codec[WordPieces]):
             ids.append(sentinel)
         ids.append(self.pieces.eos)
         return ids
-
-
-def _prefixes(
-    pieces: WordPieces, tasks: Iterable[str], config: CodecConfig
-) -> dict[str, tuple[int, ...]]:
-    """The ids of every task's name, where sources begin with it."""
-    if not config.task_prefix:
-        return {}
-    prefixes: dict[str, tuple[int, ...]] = {}
-    for task in tasks:
-        (ids,) = pieces([task])
-        if ids in prefixes.values():
-            other = next(name for name, made in prefixes.items() if made == ids)
-            raise ConfigError(
-                f"the tokenizer writes the tasks {other!r} and {task!r} the same way, and the "
-                "source has to name them (task_prefix); rename one"
-            )
-        if len(ids) + FIXED + PER_WORD >= config.max_source_tokens:
-            raise ConfigError(
-                f"the name of task {task!r} has {len(ids)} sub-tokens and leaves no room for a "
-                f"word in max_source_tokens {config.max_source_tokens}; raise it or rename the task"
-            )
-        prefixes[task] = ids
-    return prefixes

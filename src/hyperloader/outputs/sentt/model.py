@@ -1,19 +1,19 @@
 """A T5-family backbone with modules attached: the one model class of the text-to-text methods."""
 
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from hyperloader.backbones.sites import T5
-from hyperloader.backbones.t5.light_model import LightT5
+from hyperloader.backbones.places import DECODER
+from hyperloader.backbones.registry import family_of
+from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
 from hyperloader.modeling.attached import AttachedModel, Tasks
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.methods import Method
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
     from transformers.modeling_outputs import Seq2SeqLMOutput
 
 
@@ -24,7 +24,23 @@ class TaggingModel(AttachedModel):
     more.
     """
 
-    family = T5
+    output = "sentt"
+
+    def __init__(
+        self,
+        backbone: Any,
+        config: ModelConfig,
+        backbone_name: str | None = None,
+        *,
+        method: Method | None = None,
+    ) -> None:
+        """See :class:`AttachedModel`. Raises ConfigError also for a backbone without a decoder."""
+        if DECODER not in (family := family_of(backbone)).stacks:
+            raise ConfigError(
+                f"tags are written by a decoder, which a {family.name} backbone lacks; use the "
+                "output token_tags, or a backbone of the T5 family"
+            )
+        super().__init__(backbone, config, backbone_name, method=method)
 
     @property
     def generation_config(self):  # type: ignore[no-untyped-def]
@@ -47,37 +63,8 @@ class TaggingModel(AttachedModel):
             task_ids: (1,) when the batch shares a task, else (batch,).
             kwargs: anything the backbone's forward takes (``labels``, ``decoder_input_ids``, …).
         """
-        with active.use(self.weights(task_ids)):
+        with active.activate(self.weights(task_ids)):
             return self.backbone(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
-
-    @cached_property
-    def output_scale(self) -> float:
-        """The factor between the decoder's output and what the output embedding multiplies.
-
-        It is 1 or d_model^-0.5, depending on the family and on the version of transformers, so
-        it is measured once instead of guessed.
-        """
-        if isinstance(self.backbone, LightT5):
-            return self.backbone.output_scale
-        seen: dict[str, Tensor] = {}
-        hooks = [
-            self.backbone.decoder.register_forward_hook(
-                lambda _, __, out: seen.__setitem__("decoder", out.last_hidden_state)
-            ),
-            self.backbone.lm_head.register_forward_pre_hook(
-                lambda _, args: seen.__setitem__("head", args[0])
-            ),
-        ]
-        try:
-            one = torch.zeros((1, 1), dtype=torch.long, device=self.device)
-            with torch.no_grad():
-                self(one, decoder_input_ids=one, task_ids=one[0])
-        finally:
-            for hook in hooks:
-                hook.remove()
-        ratio = float(seen["head"].norm() / seen["decoder"].norm())
-        small = self.backbone.config.d_model**-0.5
-        return small if abs(ratio - small) < abs(ratio - 1.0) else 1.0
 
     def decoder_states(
         self,
@@ -100,7 +87,7 @@ class TaggingModel(AttachedModel):
             decoder_input_ids = self.backbone.prepare_decoder_input_ids_from_labels(labels)
         if cross_attention_mask is None:
             cross_attention_mask = attention_mask
-        with active.use(self.weights(task_ids)):
+        with active.activate(self.weights(task_ids)):
             encoded = self.backbone.encoder(input_ids=input_ids, attention_mask=attention_mask)
             return self.backbone.decoder(
                 input_ids=decoder_input_ids,
@@ -115,18 +102,3 @@ class TaggingModel(AttachedModel):
         """Hugging Face ``generate`` of the backbone for ``task`` (a name, one a row, or ids)."""
         with self.use(task):
             return self.backbone.generate(input_ids=input_ids, **kwargs)
-
-    def save_pretrained(self, folder: Path | str, whole: bool | None = None) -> None:
-        """See :func:`hyperloader.modeling.pretrained.save_pretrained`."""
-        from hyperloader.modeling.pretrained import save_pretrained
-
-        save_pretrained(self, folder, whole)
-
-    @classmethod
-    def from_pretrained(
-        cls, folder: Path | str, backbone: "PreTrainedModel | None" = None
-    ) -> "TaggingModel":
-        """See :func:`hyperloader.modeling.pretrained.from_pretrained`."""
-        from hyperloader.modeling.pretrained import from_pretrained
-
-        return from_pretrained(folder, backbone)

@@ -6,17 +6,16 @@ stands: the loss is that of one sentence a row, for about half of the work.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from hyperloader.codec.batch import MULTIPLE, pad_rows
 from hyperloader.codec.windows import EncodedWindow
 
 # A row's least room in tokens. Wider rows leave fewer gaps, but attention looks at all of a row.
 ROOM = 96
-# Few distinct shapes, so that kernels are prepared once and not every step.
-MULTIPLE = 8
 # Added to the attention of two tokens of different sentences; finite, so that bf16 is safe.
 FAR = -1e30
 
@@ -30,7 +29,7 @@ class PackedBatch:
         source_mask, target_mask, cross_mask: what is added to attention, (R, 1, S, S),
             (R, 1, T, T) and (R, 1, T, S); where every window has a row of its own (R, S), None
             and (R, S) with 1 for tokens.
-        tasks: one name when all rows share it, else one a row.
+        tasks: of each row.
         row, offset: (N,) where each window's target begins.
     """
 
@@ -42,6 +41,17 @@ class PackedBatch:
     tasks: tuple[str, ...]
     row: Tensor
     offset: Tensor
+
+    def to(self, device: torch.device) -> "PackedBatch":
+        """The same with all tensors that a model reads on ``device``."""
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            decoder_input_ids=self.decoder_input_ids.to(device),
+            source_mask=self.source_mask.to(device),
+            target_mask=None if self.target_mask is None else self.target_mask.to(device),
+            cross_mask=self.cross_mask.to(device),
+        )
 
 
 def pack(
@@ -75,7 +85,7 @@ def pack(
         _joined(sources, pad),
         _joined(shifted, pad),
         *masks,
-        tasks[:1] if len(set(tasks)) == 1 else tasks,
+        tasks,
         row,
         offset,
     )
@@ -111,8 +121,7 @@ def _tokens(window: EncodedWindow) -> int:
 
 def _joined(rows: Sequence[Sequence[Sequence[int]]], fill: int) -> Tensor:
     flat = [[token for part in row for token in part] for row in rows]
-    width = -(-max(map(len, flat)) // MULTIPLE) * MULTIPLE
-    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in flat])
+    return pad_rows(flat, fill, MULTIPLE)
 
 
 def _numbers(rows: Sequence[Sequence[Sequence[int]]]) -> Tensor:

@@ -1,17 +1,11 @@
-"""Tagging word by word with a BERT-family encoder: sub-tokens in, one BIO tag a word out."""
+"""Tagging word by word with an encoder: sub-tokens in, one BIO tag per word out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from hyperloader.codec.batch import IGNORED
-from hyperloader.codec.codec import Codec, CodecConfig
+from hyperloader.codec.codec import Codec, CodecConfig, task_prefixes
 from hyperloader.codec.pieces import SubTokens
 from hyperloader.codec.windows import EncodedWindow, Window
-from hyperloader.errors import ConfigError
 from hyperloader.tags import OUTSIDE, spans_to_bio
 from hyperloader.types import Span
 
@@ -23,21 +17,23 @@ FIXED, PER_WORD = 2, 0
 
 
 class TokenCodec(Codec[SubTokens]):
-    """Words and spans to sub-tokens and tag numbers, for the labels of one task.
+    """Words and spans to sub-tokens and tag numbers, for the labels of every task.
 
     A word is read by all of its sub-tokens and tagged at its first. Nothing of a label is ever
-    written, so ``label_text`` has no effect.
+    written, so ``label_text`` has no effect. With ``task_prefix`` the source begins with the
+    task's name.
 
     Attributes:
-        tags: O, and B and I of every label; a tag's number is its place.
+        tags: of each task O, and B and I of every label; a tag's number is its place.
 
     Args:
         tokenizer: any fast or slow tokenizer of the BERT family.
-        labels: the slot types of the task.
+        labels: the slot types of each task.
         config: see :class:`CodecConfig`.
 
     Raises:
-        ConfigError: not exactly one task, or its name is to be put before the text.
+        ConfigError: a tokenizer of another kind; with ``task_prefix`` also names of tasks that
+            the tokenizer writes alike, or that leave no room.
     """
 
     def __init__(
@@ -46,76 +42,41 @@ class TokenCodec(Codec[SubTokens]):
         labels: Mapping[str, Sequence[str]],
         config: CodecConfig | None = None,
     ) -> None:
-        config = config or CodecConfig()
-        if len(labels) != 1:
-            raise ConfigError(
-                f"a tagging head is for one task, not {len(labels)}: train one model a task"
-            )
-        if config.task_prefix:
-            raise ConfigError(
-                "task_prefix has no use with a tagging head, which knows one task; leave it away"
-            )
+        config, pieces = config or CodecConfig(), SubTokens(tokenizer)
+        self.prefixes = task_prefixes(pieces, labels, config, FIXED + PER_WORD)
+        fixed = FIXED + max(map(len, self.prefixes.values()), default=0)
         super().__init__(
-            SubTokens(tokenizer),
+            pieces,
             labels,
             config,
-            fixed=FIXED,
+            fixed=fixed,
             per_word=PER_WORD,
-            max_words=config.max_source_tokens - FIXED,
+            max_words=config.max_source_tokens - fixed,
         )
-        ((_, names),) = self.labels.items()
-        self.tags = (OUTSIDE, *(f"{prefix}-{name}" for name in names for prefix in "BI"))
-        self._number = {tag: number for number, tag in enumerate(self.tags)}
+        self.tags = {
+            task: (OUTSIDE, *(f"{prefix}-{name}" for name in names for prefix in "BI"))
+            for task, names in self.labels.items()
+        }
+        self._number = {
+            task: {tag: number for number, tag in enumerate(tags)}
+            for task, tags in self.tags.items()
+        }
 
     def encode_window(
         self, words: Sequence[str], window: Window, task: str, spans: Sequence[Span] | None
     ) -> EncodedWindow:
         """See :meth:`Codec.encode_window`; the target is the number of every word's tag."""
-        source, first = [self.pieces.first], []
-        for ids in self._bounded(words):
+        pieces, first = tuple(self._bounded(words)), []
+        source = [self.pieces.first, *self.prefixes.get(task, ())]
+        for ids in pieces:
             first.append(len(source))
             source += ids
         source.append(self.pieces.last)
         target = [] if spans is None else self._target(spans, len(words), task)
-        return EncodedWindow(source, target, task, len(words), window, tuple(first))
+        return EncodedWindow(source, target, task, pieces, window, tuple(first))
 
     def _target(self, spans: Sequence[Span], length: int, task: str) -> list[int]:
         try:
-            return [self._number[tag] for tag in spans_to_bio(spans, length)]
+            return [self._number[task][tag] for tag in spans_to_bio(spans, length)]
         except KeyError as error:
             raise self._no_label(error.args[0][2:], task) from None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenBatch:
-    """Padded windows.
-
-    ``input_ids`` and ``attention_mask`` are (batch, source length), ``first`` (batch, words) the
-    places of the words' first sub-tokens, 0 beyond a row's last word, ``labels`` (batch, words)
-    tag numbers, -100 there, or None.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    first: Tensor
-    labels: Tensor | None
-
-
-def collate_tokens(windows: Sequence[EncodedWindow], pad: int) -> TokenBatch:
-    """Pad ``windows`` (at least one) of a :class:`TokenCodec` to one batch.
-
-    Rows are as long as the longest and no longer: gates see the padding.
-    """
-    ids, mask = ([w.source for w in windows], [[1] * len(w.source) for w in windows])
-    known = all(len(w.target) == w.words for w in windows)
-    return TokenBatch(
-        _pad(ids, pad),
-        _pad(mask, 0),
-        _pad([w.first for w in windows], 0),
-        _pad([w.target for w in windows], IGNORED) if known else None,
-    )
-
-
-def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])

@@ -1,22 +1,23 @@
 """Tagging with a tagging head: every word gets its likeliest tag, every span a probability."""
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from hyperloader.codec.batch import alike, collate
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.errors import HyperloaderError
-from hyperloader.outputs.sentt.decoding.decoder import DecodedWindow
-from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
+from hyperloader.modeling.evaluating import evaluating
+from hyperloader.outputs.decoded import DecodedWindow
+from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.tags import parse_tags
 from hyperloader.types import Alternative, Span
 
 
-class TokenDecoder:
+class TagDecoder:
     """Tags windows with a model that has a tagging head.
 
     Tags are read by the CoNLL rule of :mod:`hyperloader.tags`, as published systems are scored:
@@ -24,8 +25,8 @@ class TokenDecoder:
     of the probability that the word after it has not its label's I.
 
     Args:
-        temperatures: that of the codec's task divides the logits before they become
-            probabilities (1 where it is not named). The answer stays what it is.
+        temperatures: divide a task's logits before they become probabilities (1 where a task is
+            not named). The answer stays what it is.
     """
 
     def __init__(
@@ -35,83 +36,74 @@ class TokenDecoder:
         temperatures: Mapping[str, float] | None = None,
     ) -> None:
         self.model, self.codec = model, codec
-        (task,) = codec.labels
-        self.temperature = (temperatures or {}).get(task, 1.0)
+        self.temperatures = dict(temperatures or {})
 
     def decode(
         self, windows: Sequence[EncodedWindow], *, batch_size: int = 64, alternatives: int = 0
     ) -> list[DecodedWindow]:
-        """Decode ``windows`` in their order, with so many ``alternatives`` a word.
+        """Decode ``windows`` in their order, with so many ``alternatives`` per word.
 
         Windows share a batch with those of their own length only. The published gates take a
         mean over all positions of a row, so that padding would change what is found.
         """
-        alike: dict[int, list[int]] = defaultdict(list)
-        for i, window in enumerate(windows):
-            alike[len(window.source)].append(i)
         found: dict[int, DecodedWindow] = {}
-        training = self.model.training
-        self.model.eval()
-        try:
-            for places in alike.values():
-                for start in range(0, len(places), batch_size):
-                    chosen = places[start : start + batch_size]
-                    decoded = self._decode([windows[i] for i in chosen], alternatives)
-                    found.update(zip(chosen, decoded, strict=True))
-        finally:
-            self.model.train(training)
+        with evaluating(self.model), torch.no_grad():
+            for chosen in alike(windows, batch_size):
+                decoded = self._decode([windows[i] for i in chosen], alternatives)
+                found.update(zip(chosen, decoded, strict=True))
         return [found[i] for i in range(len(windows))]
 
-    @torch.no_grad()
     def _decode(self, windows: Sequence[EncodedWindow], limit: int) -> list[DecodedWindow]:
-        batch, device = collate_tokens(windows, self.codec.pieces.pad), self.model.device
-        logits = self.model(
-            batch.input_ids.to(device),
-            batch.attention_mask.to(device),
-            first=batch.first.to(device),
-        ).logits
+        model = self.model
+        batch = collate(windows, self.codec.pieces.pad, multiple=1).to(model.device)
+        assert batch.first is not None
+        task_ids = model.task_ids(batch.tasks)
+        with model.in_runs(task_ids):
+            logits = model.score(
+                batch.input_ids, batch.attention_mask, task_ids=task_ids, first=batch.first
+            )
         number = logits.argmax(-1)
-        distribution = (logits.float() / self.temperature).softmax(-1)
+        temperature = [self.temperatures.get(task, 1.0) for task in batch.tasks]
+        by = torch.tensor(temperature, device=model.device)[:, None, None]
+        distribution = (logits.float() / by).softmax(-1)
         probability = distribution.gather(-1, number[..., None])[..., 0]
         if not probability.isfinite().all():
             raise HyperloaderError(
                 "the model's scores are not finite numbers; its weights are damaged or its "
                 "precision is too small (use float32 or bfloat16)"
             )
-        others: Sequence[list[tuple[Alternative, ...]] | None] = [None] * len(windows)
-        if limit:
-            others = self._alternatives(distribution, limit)
+        rows = zip(windows, number.tolist(), probability.tolist(), distribution, strict=True)
         return [
             DecodedWindow(
-                self._spans(tags[: window.words], scores, row),
-                None if words is None else words[: window.words],
+                self._spans(window, numbers, scores, row),
+                self._alternatives(window, row, limit) if limit else None,
             )
-            for window, tags, scores, row, words in zip(
-                windows, number.tolist(), probability.tolist(), distribution, others, strict=True
-            )
+            for window, numbers, scores, row in rows
         ]
 
     def _alternatives(
-        self, distribution: Tensor, limit: int
-    ) -> list[list[tuple[Alternative, ...]]]:
-        """The ``limit`` likeliest tags of every word, of ``distribution`` (batch, words, tags)."""
-        best, number = distribution.topk(min(limit, distribution.shape[-1]))
+        self, window: EncodedWindow, distribution: Tensor, limit: int
+    ) -> list[tuple[Alternative, ...]]:
+        """The ``limit`` likeliest tags of every word, of ``distribution`` (words, T)."""
+        tags = self.codec.tags[window.task]
+        best, number = distribution[: window.words].topk(min(limit, len(tags)))
         return [
-            [
-                tuple(Alternative((self.codec.tags[n],), p) for n, p in zip(*word, strict=True))
-                for word in zip(*row, strict=True)
-            ]
-            for row in zip(number.tolist(), best.tolist(), strict=True)
+            tuple(Alternative((tags[n],), p) for n, p in zip(*word, strict=True))
+            for word in zip(number.tolist(), best.tolist(), strict=True)
         ]
 
     def _spans(
-        self, numbers: Sequence[int], scores: Sequence[float], distribution: Tensor
+        self,
+        window: EncodedWindow,
+        numbers: Sequence[int],
+        scores: Sequence[float],
+        distribution: Tensor,
     ) -> list[Span]:
-        spans = []
-        for span in parse_tags([self.codec.tags[n] for n in numbers], scheme="bio"):
+        tags, spans = self.codec.tags[window.task], []
+        for span in parse_tags([tags[n] for n in numbers[: window.words]], scheme="bio"):
             score = math.prod(scores[span.word_start : span.word_end])
-            if span.word_end < len(numbers):
-                inside = self.codec.tags.index(f"I-{span.label}")
+            if span.word_end < window.words:
+                inside = tags.index(f"I-{span.label}")
                 score *= 1 - float(distribution[span.word_end, inside])
             spans.append(Span(span.word_start, span.word_end, span.label, score))
         return spans

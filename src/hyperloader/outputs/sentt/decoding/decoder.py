@@ -10,36 +10,23 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from hyperloader.codec.batch import Batch, EncodedWindow, collate
-from hyperloader.codec.windows import stitch_words
+from hyperloader.codec.batch import Batch, collate
+from hyperloader.codec.windows import EncodedWindow
+from hyperloader.modeling.evaluating import evaluating
+from hyperloader.outputs.decoded import DecodedWindow
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.decoding.alternatives import Alternatives
-from hyperloader.outputs.sentt.decoding.memory import DraftMemory, Word
+from hyperloader.outputs.sentt.decoding.memory import DraftMemory
 from hyperloader.outputs.sentt.decoding.paths import TagPaths
-from hyperloader.outputs.sentt.decoding.search import Judge, search
+from hyperloader.outputs.sentt.decoding.search import Scorer, TagScorer, search
 from hyperloader.outputs.sentt.grammar import Grammar
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tags import sbio_to_spans
 from hyperloader.types import Alternative, Span
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedWindow:
-    """What was found in one window, or in a sentence put together of several.
-
-    ``spans`` are counted from its first word. A span's score is the product of the probabilities
-    of its words' tags, each renormalised over the tags that the grammar allows, and of the
-    probability that it does not go on in the word after it.
-    ``alternatives``, where asked for, has the likeliest tags of every word, best first.
-    """
-
-    spans: list[Span]
-    alternatives: list[tuple[Alternative, ...]] | None = None
 
 
 @dataclass(slots=True)
@@ -50,7 +37,7 @@ class Work:
     tokens: int = 0
 
 
-class Decoder:
+class SentTDecoder:
     """Tags windows with a model; reusable, and made anew when the label sets change.
 
     Args:
@@ -59,9 +46,10 @@ class Decoder:
         temperatures: divide a task's logits before they become probabilities (1 where a task is
             not named). The answer stays what it is.
 
+        scorer: gives the scores of decisions; default: the model's own, by its output embedding.
+
     Attributes:
         work: what decoding has taken so far.
-        judge: replaces the model's scores where it is not None; for measurements only.
     """
 
     def __init__(
@@ -71,13 +59,14 @@ class Decoder:
         *,
         learn: bool = True,
         temperatures: Mapping[str, float] | None = None,
+        scorer: Scorer | None = None,
     ) -> None:
         self.model, self.codec = model, codec
         self.temperatures = dict(temperatures or {})
         self.paths = TagPaths(Grammar(codec.tag_ids), codec.tag_ids)
-        self.memory = DraftMemory(codec.pieces.sentinels) if learn else None
+        self.memory = DraftMemory() if learn else None
+        self.scorer = scorer or TagScorer(model, self.paths, codec.pieces.sentinels)
         self.work = Work()
-        self.judge: Judge | None = None
         self._sentinels = torch.tensor(codec.pieces.sentinels)
         self._alternatives: Alternatives | None = None
 
@@ -108,36 +97,27 @@ class Decoder:
     @torch.no_grad()
     def decode_batch(self, batch: Batch, *, alternatives: int = 0) -> list[DecodedWindow]:
         """Decode one batch; rows may have different tasks."""
-        training = self.model.training
-        if training:
-            self.model.eval()
-        try:
-            return self._decode(batch, alternatives)
-        finally:
-            if training:
-                self.model.train()
+        with evaluating(self.model):
+            return self._decode(batch.to(self.model.device), alternatives)
 
     def _decode(self, batch: Batch, alternatives: int) -> list[DecodedWindow]:
         device = self.model.device
         paths, sentinels = self.paths.to(device), self._sentinels.to(device)
-        tasks = batch.tasks * len(batch.words) if len(batch.tasks) == 1 else batch.tasks
-        texts = self._texts(batch)
-        draft = self._draft(batch, tasks, texts).to(device)
         answer = search(
             self.model,
             paths,
             sentinels,
             batch,
-            draft,
-            temperature=self._temperature(tasks),
+            self._draft(batch).to(device),
+            scorer=self.scorer,
+            temperature=self._temperature(batch.tasks),
             keep_decisions=alternatives > 0,
-            judge=self.judge,
         )
         self.work.passes += answer.passes
         self.work.tokens += answer.tokens
         tags = [row[:words] for row, words in zip(answer.tags.tolist(), batch.words, strict=True)]
         if self.memory is not None:
-            for task, text, row in zip(tasks, texts, tags, strict=True):
+            for task, text, row in zip(batch.tasks, batch.pieces, tags, strict=True):
                 self.memory.learn(task, text, row)
         others: Sequence[list[tuple[Alternative, ...]] | None] = [None] * len(tags)
         if alternatives:
@@ -157,65 +137,18 @@ class Decoder:
             return None
         return torch.tensor(values, device=self.model.device)
 
-    def _texts(self, batch: Batch) -> list[list[Word]]:
-        if self.memory is None:
-            return []
-        return [
-            self.memory.words(source, words)
-            for source, words in zip(batch.input_ids.tolist(), batch.words, strict=True)
-        ]
-
-    def _draft(self, batch: Batch, tasks: Sequence[str], texts: Sequence[Sequence[Word]]) -> Tensor:
+    def _draft(self, batch: Batch) -> Tensor:
         """First guesses (batch, W): what the memory says, else O."""
         width = max(1, *batch.words)
-        rows = [[self.paths.outside[task]] * width for task in tasks]
-        for task, text, row in zip(tasks, texts, rows, strict=False):
-            inside, opened = self.paths.inside[task], False
-            assert self.memory is not None
-            for i, tag in enumerate(self.memory.guess(task, text)):
-                if tag is not None and (opened or tag != inside):
-                    row[i] = tag
-                opened = row[i] != self.paths.outside[task]
+        rows = [[self.paths.outside[task]] * width for task in batch.tasks]
+        if self.memory is not None:
+            for task, text, row in zip(batch.tasks, batch.pieces, rows, strict=True):
+                inside, opened = self.paths.inside[task], False
+                for i, tag in enumerate(self.memory.guess(task, text)):
+                    if tag is not None and (opened or tag != inside):
+                        row[i] = tag
+                    opened = row[i] != self.paths.outside[task]
         return torch.tensor(rows)
-
-
-class WindowDecoder(Protocol):
-    """What tags windows."""
-
-    def decode(
-        self, windows: Sequence[EncodedWindow], *, batch_size: int = 64, alternatives: int = 0
-    ) -> list[DecodedWindow]:
-        """Decode ``windows`` in their order, with so many ``alternatives`` a word."""
-
-
-def tag_words(
-    decoder: WindowDecoder, sentences: Sequence[Sequence[EncodedWindow]], batch_size: int = 64
-) -> list[list[Span]]:
-    """Spans of whole sentences, each given as its windows."""
-    return [found.spans for found in decode_sentences(decoder, sentences, batch_size=batch_size)]
-
-
-def decode_sentences(
-    decoder: WindowDecoder,
-    sentences: Sequence[Sequence[EncodedWindow]],
-    *,
-    batch_size: int = 64,
-    alternatives: int = 0,
-) -> list[DecodedWindow]:
-    """Whole sentences, each given as its windows, which are stitched.
-
-    A word has the alternatives of the window that answers for it.
-    """
-    windows = [window for parts in sentences for window in parts]
-    decoded = iter(decoder.decode(windows, batch_size=batch_size, alternatives=alternatives))
-    found = []
-    for parts in sentences:
-        answers = [next(decoded) for _ in parts]
-        spans, by = stitch_words([part.window for part in parts], [a.spans for a in answers])
-        others = [answer.alternatives or [] for answer in answers]
-        words = [others[k][i - parts[k].window.start] for i, k in enumerate(by) if alternatives]
-        found.append(DecodedWindow(spans, words if alternatives else None))
-    return found
 
 
 def _batches(

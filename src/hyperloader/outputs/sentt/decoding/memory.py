@@ -6,7 +6,7 @@ scores whatever the draft was.
 
 from collections.abc import Iterator, Sequence
 
-Word = tuple[int, ...]
+from hyperloader.codec.windows import Pieces
 
 LIMIT = 100_000
 
@@ -17,35 +17,22 @@ class DraftMemory:
     At most ``LIMIT`` entries are kept; beyond it everything is forgotten and learnt anew.
     """
 
-    def __init__(self, sentinels: Sequence[int]) -> None:
-        self._sentinels = frozenset(sentinels)
-        self._seen: dict[tuple[str, Word | None, Word], int] = {}
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, Pieces | None, Pieces], int] = {}
 
-    def words(self, source: Sequence[int], count: int) -> list[Word]:
-        """The token ids of the ``count`` words of a SentT' source."""
-        words: list[Word] = []
-        at = 1
-        for place in range(1, len(source)):
-            if len(words) == count:
-                break
-            if source[place] in self._sentinels:
-                words.append(tuple(source[at:place]))
-                at = place + 1
-        return words
-
-    def guess(self, task: str, words: Sequence[Word]) -> Iterator[int | None]:
+    def guess(self, task: str, words: Sequence[Pieces]) -> Iterator[int | None]:
         """The tag number of each word, None where it is unknown."""
-        before: Word = ()
+        before: Pieces = ()
         for word in words:
             tag = self._seen.get((task, before, word))
             yield self._seen.get((task, None, word)) if tag is None else tag
             before = word
 
-    def learn(self, task: str, words: Sequence[Word], tags: Sequence[int]) -> None:
+    def learn(self, task: str, words: Sequence[Pieces], tags: Sequence[int]) -> None:
         """Remember the ``tags`` of ``words``."""
         if len(self._seen) > LIMIT:
             self._seen.clear()
-        before: Word = ()
+        before: Pieces = ()
         for word, tag in zip(words, tags, strict=True):
             self._seen[task, before, word] = self._seen[task, None, word] = tag
             before = word

@@ -1,11 +1,12 @@
 """The passes that find the greedy answer of a batch: draft, score, keep what holds, redraft."""
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from hyperloader.backbones.t5.family import output_scale
 from hyperloader.codec.batch import Batch
 from hyperloader.errors import HyperloaderError
 from hyperloader.modeling import active
@@ -29,7 +30,34 @@ CHEAP = {"cpu": 64}
 CHEAP_ELSEWHERE = 8192
 
 
-Judge: TypeAlias = Callable[[Layout, Tensor, Tensor, Tensor], Tensor]
+class Scorer(Protocol):
+    """Gives the scores of M decisions."""
+
+    def __call__(self, hidden: Tensor, layout: Layout, live: Tensor, tags: Tensor) -> Tensor:
+        """Logits (M, K + 1) of the choices: the K tokens of tags and, last, the closing sentinel.
+
+        Args:
+            hidden: (M, d) the decoder's output at the decisions of ``layout``.
+            live: the rows of the batch that the layout's rows are.
+            tags: (rows, W) the draft of these.
+        """
+
+
+class TagScorer:
+    """Scores by the rows of the output embedding that the grammar can need."""
+
+    def __init__(self, model: TaggingModel, paths: TagPaths, sentinels: Sequence[int]) -> None:
+        self._model, self._paths = model, paths
+        self._sentinels = torch.tensor(sentinels)
+        self._scale = output_scale(model.backbone.config)
+
+    def __call__(self, hidden: Tensor, layout: Layout, live: Tensor, tags: Tensor) -> Tensor:
+        """See :class:`Scorer`."""
+        output = self._model.backbone.lm_head.weight
+        hidden = (hidden * self._scale).float()
+        rows = output[self._paths.tokens].float()
+        closing = output[self._sentinels.to(hidden.device)[layout.word + 1]].float()
+        return torch.cat([hidden @ rows.T, (hidden * closing).sum(-1)[:, None]], dim=1)
 
 
 class Decided(NamedTuple):
@@ -64,25 +92,22 @@ def search(
     batch: Batch,
     draft: Tensor,
     *,
+    scorer: Scorer,
     temperature: Tensor | None = None,
     keep_decisions: bool = False,
-    judge: Judge | None = None,
 ) -> Answer:
     """The greedy answer of ``batch``; ``draft`` (batch, W) is a first guess of the tag numbers.
 
-    ``model`` is in evaluation mode; ``paths`` and ``sentinels`` (ids) are on its device. A
-    ``temperature`` (batch,) divides the logits that probabilities are made of, and leaves the
-    choices alone. A ``judge`` replaces the scores, to measure models that have learnt nothing.
+    ``model`` is in evaluation mode; ``batch``, ``paths`` and ``sentinels`` (ids) are on its device.
+    ``scorer`` scores the decisions. A ``temperature`` (batch,) divides the logits that
+    probabilities are made of, and leaves the choices alone.
     """
     device, backbone = model.device, model.backbone
-    names = batch.tasks * len(batch.words) if len(batch.tasks) == 1 else batch.tasks
-    inside = torch.tensor([paths.inside[name] for name in names], device=device)
+    inside = torch.tensor([paths.inside[task] for task in batch.tasks], device=device)
     words = torch.tensor(batch.words, device=device)
     tags = draft.clone()
     log_probability, log_goes_on = torch.zeros((2, *draft.shape), device=device)
     stack, weights, task = _start(model, batch, 2 * draft.shape[1] + 2)
-    output = backbone.lm_head.weight
-    tag_rows = output[paths.tokens].float()
     cheap = CHEAP.get(device.type, CHEAP_ELSEWHERE)
     decided: list[Decided] = []
     passes = fed = 0
@@ -115,17 +140,13 @@ def search(
             in_runs=device.type == "cpu",
         )
         places = position[layout.token_row] + layout.token_slot
-        with active.use(
+        with active.activate(
             weights if packing.group_task is None else active.of_rows(weights, packing.group_task),
             packing.runs,
         ):
             hidden = stack.forward(layout.tokens, places, packing)
         passes, fed = passes + 1, fed + packing.shape[0] * packing.shape[1]
-        hidden = (hidden[layout.at] * model.output_scale).float()
-        closing = output[sentinels[layout.word + 1]].float()
-        logits = torch.cat([hidden @ tag_rows.T, (hidden * closing).sum(-1)[:, None]], dim=1)
-        if judge is not None:
-            logits = judge(layout, live, tags[live], logits)
+        logits = scorer(hidden[layout.at], layout, live, tags[live])
         choices = choose(paths, layout, logits)
 
         first = first_mismatch(layout, choices, len(live))
@@ -166,10 +187,10 @@ def _start(
 ) -> tuple[DecoderStack, SiteWeights, Tensor | None]:
     """The encoded batch, the weights of its tasks, and which of them each row has if several."""
     task_ids = model.task_ids(batch.tasks)
-    mask = batch.attention_mask.to(model.device)
+    mask = batch.attention_mask
     with model.in_runs(task_ids):
         encoded = model.backbone.encoder(
-            input_ids=batch.input_ids.to(model.device), attention_mask=mask
+            input_ids=batch.input_ids, attention_mask=mask
         ).last_hidden_state
         stack = DecoderStack(model.backbone.decoder, encoded, mask, capacity)
         weights = active.current() or {}  # with those that a method makes from the input

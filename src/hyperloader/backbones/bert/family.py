@@ -1,0 +1,81 @@
+"""BERT and the encoders whose modules have its names: post-norm, absolute positions, no decoder."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import nn
+
+from hyperloader.backbones.family import Family, Spot
+from hyperloader.backbones.joins import before_norm
+from hyperloader.backbones.places import ENCODER, Place
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Bert(Family):
+    """BERT, RoBERTa, XLM-RoBERTa and ELECTRA."""
+
+    name = "BERT"
+    model_types = ("bert", "roberta", "xlm-roberta", "electra")
+    stacks = (ENCODER,)
+    layer = r"encoder\.layer\.(?P<layer>\d+)"
+    # Adapters stand where the outputs of a sublayer leave it, before dropout, residual and norm;
+    # the published UniPELT has its own at the norm.
+    spots: ClassVar[Mapping[Place, Spot]] = {
+        Place.FEED_FORWARD: Spot(r"\.output\.dense$"),
+        Place.SELF_ATTENTION: Spot(r"\.attention\.output\.dense$"),
+        Place.SELF_QUERY: Spot(r"\.attention\.self\.query$"),
+        Place.SELF_VALUE: Spot(r"\.attention\.self\.value$"),
+        Place.SELF_PREFIX: Spot(r"\.attention\.self$", nn.Module),
+        Place.FEED_FORWARD_NORM: Spot(r"\.output\.LayerNorm$", nn.LayerNorm, before_norm),
+    }
+    output = "token_tags"
+    first_norm = 0.1
+    dropout = "hidden_dropout_prob"
+    shapes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "bert-base": {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072},
+        "bert-large": {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096},
+    }
+    example = "minilm, or a Hub name such as google-bert/bert-base-uncased"
+
+    def load(self, path: str, dropout: float | None = None) -> "PreTrainedModel":
+        """See :meth:`Family.load`. Raises ValueError also where weights are missing."""
+        from transformers import AutoModel
+
+        changes = {} if dropout is None else {self.dropout: dropout}
+        encoder, report = AutoModel.from_pretrained(
+            path,
+            use_safetensors=True,
+            dtype=torch.float32,
+            add_pooling_layer=False,
+            output_loading_info=True,
+            **changes,
+        )
+        if missing := sorted(report["missing_keys"]):
+            raise ValueError(f"it lacks {missing[0]} ({len(missing)} such weights)")
+        return encoder.eval()
+
+    def build(self, config: Any) -> "PreTrainedModel":
+        """See :meth:`Family.build`; without a pooling layer."""
+        from transformers import AutoModel
+
+        return AutoModel.from_config(config, add_pooling_layer=False).eval()
+
+    def shape(self, sizes: Mapping[str, Any]) -> Any:
+        """See :meth:`Family.shape`."""
+        from transformers import BertConfig
+
+        return BertConfig(num_attention_heads=sizes["hidden_size"] // 64, **sizes)
+
+    def max_tokens(self, backbone: Any) -> int:
+        """See :meth:`Family.max_tokens`."""
+        table = backbone.embeddings.position_embeddings
+        # RoBERTa's positions begin after that of the padding.
+        used = 0 if table.padding_idx is None else table.padding_idx + 1
+        return int(table.num_embeddings - used)
+
+    def is_norm(self, parameter: str) -> bool:
+        """See :meth:`Family.is_norm`."""
+        return ".LayerNorm." in f".{parameter}"

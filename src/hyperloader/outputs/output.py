@@ -1,0 +1,76 @@
+"""What a way of answering is made of: its codec, its model, its loss, its decoder, its gold scores.
+
+To add one, subclass :class:`Output` in a folder of its own and name it in
+:mod:`hyperloader.outputs.registry`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from torch import Tensor
+
+from hyperloader.codec.codec import Codec, CodecConfig
+from hyperloader.codec.windows import EncodedWindow
+from hyperloader.config import TrainingSection
+from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.outputs.decoded import WindowDecoder
+from hyperloader.outputs.loss import WindowLoss
+
+# Windows of a batch that gold scores are computed of.
+BATCH = 32
+
+M = TypeVar("M", bound=AttachedModel)
+C = TypeVar("C", bound=Codec)
+Labels = Mapping[str, Sequence[str]]
+
+
+class GoldScores(NamedTuple):
+    """N decisions: ``scores`` (N, K) log-probabilities of their options, minus infinity where
+    there is none, and the gold ``choice`` (N,)."""
+
+    scores: Tensor
+    choice: Tensor
+
+
+class Output(ABC, Generic[M, C]):
+    """How a model answers.
+
+    Attributes:
+        name: what configurations call it.
+        model: the class of its models.
+    """
+
+    name: ClassVar[str]
+    model: type[M]
+
+    @abstractmethod
+    def codec(self, tokenizer: Any, labels: Labels, config: CodecConfig) -> C:
+        """The codec for the ``labels`` of every task. Raises ConfigError where they do not fit."""
+
+    @abstractmethod
+    def build(self, backbone: Any, config: ModelConfig, codec: C, backbone_name: str | None) -> M:
+        """A model that answers in the language of ``codec``."""
+
+    @abstractmethod
+    def check(self, model: M, codec: C) -> None:
+        """Raise ConfigError unless ``codec`` speaks the language of a loaded ``model``."""
+
+    @abstractmethod
+    def loss(self, model: M, codec: C, config: TrainingSection) -> WindowLoss:
+        """What training makes small."""
+
+    @abstractmethod
+    def decoder(
+        self, model: M, codec: C, temperatures: Mapping[str, float] | None = None
+    ) -> WindowDecoder:
+        """What tags windows. ``temperatures`` divide each task's logits before they become
+        probabilities; 1 where a task is not named."""
+
+    @abstractmethod
+    def gold_scores(self, model: M, codec: C, windows: Sequence[EncodedWindow]) -> list[GoldScores]:
+        """The scores of all gold decisions in ``windows``, on the CPU, batch by batch.
+
+        Each decision is made after the right ones before it, among the options of its task.
+        """
