@@ -11,7 +11,7 @@ from hyperloader import api
 from hyperloader.checkpoint import best_checkpoint, load_checkpoint
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.sample import sample_corpora
-from hyperloader.corpora.writers import write_corpus
+from hyperloader.corpora.writing import write_corpus
 from hyperloader.errors import ConfigError, DataError
 from training_helpers import assert_same_tensors, cli, corpora, losses, settings, write_data
 

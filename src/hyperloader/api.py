@@ -10,7 +10,7 @@ from rich.console import Console
 from hyperloader.config import Recipe, load_recipe
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.given import Labelled, corpora_of
-from hyperloader.corpora.writers import write_corpus
+from hyperloader.corpora.writing import write_corpus
 from hyperloader.errors import ConfigError
 from hyperloader.evaluation.calibration import ENOUGH, calibrate_tagger, outcome
 from hyperloader.evaluation.evaluate import f1_evaluator
@@ -90,8 +90,7 @@ def train(
     console = console or bar
     RunFolder.new(out)  # refused before anything is read
     corpora = corpora_of(data, tasks)
-    is_path = isinstance(data, str | Path)
-    kept = Path(data) if is_path else out / "data"
+    kept = Path(data) if isinstance(data, str | Path) else out / "data"
     trainer = start_run(
         chosen,
         corpora,
@@ -101,7 +100,7 @@ def train(
         listeners=listeners,
         console=bar,
     )
-    if not is_path and is_first_process():
+    if not isinstance(data, str | Path) and is_first_process():
         for name, corpus in corpora.items():
             parts = {part: examples for part, examples in corpus.splits.items() if examples}
             write_corpus(parts, kept / name, "jsonl")

@@ -11,7 +11,7 @@ from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibratio
 from hyperloader.checkpoint import Checkpoint
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.corpora.corpus import Corpus
-from hyperloader.corpora.writers import write_corpus
+from hyperloader.corpora.writing import write_corpus
 from hyperloader.errors import ConfigError, DataError, HyperloaderError
 from hyperloader.evaluation import evaluate as module
 from hyperloader.evaluation.evaluate import evaluate_tagger, f1_evaluator, load_for, predict

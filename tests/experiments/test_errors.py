@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from folders import ROOT
 from hyperloader.corpora.registry import load_corpora, load_corpus
-from hyperloader.corpora.writers import write_corpus
+from hyperloader.corpora.writing import write_corpus
 from hyperloader.evaluation.confusion import Kind, Outcome
 from hyperloader.evaluation.metrics import score_task
 from hyperloader.evaluation.plots import plot_kinds

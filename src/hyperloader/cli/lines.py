@@ -88,8 +88,8 @@ def _as_sent(stream: BinaryIO, group: int) -> Iterator[list[bytes]]:
     chunks: queue.Queue[bytes | OSError] = queue.Queue(maxsize=64)
     reader = threading.Thread(target=_read, args=(stream.fileno(), chunks), daemon=True)
     reader.start()
-    rest, ended = b"", False
     lines: list[bytes] = []
+    rest, ended = b"", False
     while not ended:
         try:
             chunk = chunks.get(timeout=SILENCE if lines else None)

@@ -1,4 +1,4 @@
-"""``hyperloader pretrain`` and ``pretrain-check``: a T5 of one's own from plain text."""
+"""``hyperloader pretrain`` and ``pretrain-check``: your own T5 from plain text."""
 
 from datetime import datetime
 from pathlib import Path

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from hyperloader.corpora.corpus import SPLITS, Corpus
-from hyperloader.corpora.readers.jsonl import parse_jsonl
+from hyperloader.corpora.parts import read_source
+from hyperloader.corpora.reading.source import Source
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.splits import draw_validation, hold_out
 from hyperloader.errors import DataError, unknown
@@ -78,20 +79,18 @@ def _examples(task: str, part: str, sentences: Sentences) -> tuple[Example, ...]
             "folder with all tasks in place of the mapping"
         )
     where = Path(f"{task}/{part}")
-    examples: list[Example] = []
+    if all(isinstance(sentence, Example) for sentence in sentences):
+        given = [sentence for sentence in sentences if isinstance(sentence, Example)]
+        return tuple(e if e.task == task else replace(e, task=task) for e in given)
+    rows = []
     for number, sentence in enumerate(sentences, start=1):
-        if isinstance(sentence, Example):
-            examples.append(sentence if sentence.task == task else replace(sentence, task=task))
-            continue
         if not isinstance(sentence, Mapping):
             kind = type(sentence).__name__
-            raise DataError(f"a sentence is a {kind}; give an Example or a record", where, number)
+            raise DataError(
+                f"a sentence is a {kind}; give all as Examples, or all as records", where, number
+            )
         try:
-            row = json.dumps(dict(sentence))
+            rows.append(json.dumps(dict(sentence)))
         except (TypeError, ValueError) as error:
             raise DataError(f"a record that is not JSON: {error}", where, number) from error
-        try:
-            examples += parse_jsonl(row, where, task)
-        except DataError as error:
-            raise DataError(str(error).removeprefix(f"{where}:1: "), where, number) from error
-    return tuple(examples)
+    return read_source(Source(where, task, data="\n".join(rows).encode()), part=part)[0]

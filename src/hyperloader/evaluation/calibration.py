@@ -126,44 +126,42 @@ def calibrate(
         chosen = [s for n in names for k, fold in enumerate(gold[n]) if k != without for s in fold]
         return round(fit_temperature(chosen), 4)
 
+    def judge(name: str, temperatures: Sequence[float]) -> tuple[float, list[ScoredExample]]:
+        """Mean unlikelihood of gold decisions, and tagged sentences, each fold at its own
+        temperature."""
+        total = sum(_unlikelihood(*fold) for fold in zip(gold[name], temperatures, strict=True))
+        tagged = [
+            example
+            for part, temperature in zip(folds[name], temperatures, strict=True)
+            for example in predict(
+                model,
+                codec,
+                evenly(part, MEASURED // FOLDS),
+                temperatures={name: temperature},
+            )
+        ]
+        return total / max(_decisions(gold[name]), 1), tagged
+
     tasks: dict[str, TaskCalibration] = {}
     spans: tuple[list[ScoredExample], list[ScoredExample]] = ([], [])
-    for name, parts in folds.items():
+    for name in folds:
         tell(name)
         shared = sizes[name] < ENOUGH
         names = list(folds) if shared else [name]
-        held_out = [fit(names, without=k) for k in range(FOLDS)]
-        decisions = sum(len(s.choice) for fold in gold[name] for s in fold)
-        likelihoods = [
-            sum(_unlikelihood(fold, t) for fold, t in zip(gold[name], temperatures, strict=True))
-            / max(decisions, 1)
-            for temperatures in ([1.0] * FOLDS, held_out)
-        ]
-        before, after = (
-            [
-                example
-                for part, temperature in zip(parts, temperatures, strict=True)
-                for example in predict(
-                    model,
-                    codec,
-                    evenly(part, MEASURED // FOLDS),
-                    temperatures={name: temperature},
-                )
-            ]
-            for temperatures in ([1.0] * FOLDS, held_out)
-        )
+        nll_before, before = judge(name, [1.0] * FOLDS)
+        nll_after, after = judge(name, [fit(names, without=k) for k in range(FOLDS)])
         errors = _errors(before, after)
-        kept = likelihoods[1] < likelihoods[0] and errors.ece_after <= errors.ece_before
+        kept = nll_after < nll_before and errors.ece_after <= errors.ece_before
         fitted = fit(names)
         tasks[name] = TaskCalibration(
             temperature=fitted if kept else 1.0,
             shared=shared,
             sentences=sizes[name],
-            decisions=decisions,
+            decisions=_decisions(gold[name]),
             kept=kept,
             fitted=fitted,
-            nll_before=round(likelihoods[0], 6),
-            nll_after=round(likelihoods[1], 6),
+            nll_before=round(nll_before, 6),
+            nll_after=round(nll_after, 6),
             **errors.model_dump(),
         )
         spans[0].extend(before)
@@ -221,6 +219,10 @@ def _unlikelihood(gold: Sequence[GoldScores], temperature: float) -> float:
         chosen = (scores / temperature).log_softmax(-1).gather(1, choice[:, None])
         total -= float(chosen.double().sum())
     return total
+
+
+def _decisions(folds: Sequence[Sequence[GoldScores]]) -> int:
+    return sum(len(part.choice) for fold in folds for part in fold)
 
 
 def _folds(examples: Sequence[Example]) -> list[list[Example]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hyperloader.codec.batch import encode_words
 from hyperloader.codec.codec import Codec
 from hyperloader.corpora.corpus import SPLITS, Corpus
-from hyperloader.corpora.readers import read_part
+from hyperloader.corpora.parts import read_part
 from hyperloader.corpora.registry import corpus_name, load_corpora
 from hyperloader.corpora.stats import LEAKY, corpus_stats
 from hyperloader.errors import ConfigError, DataError, unknown
@@ -136,9 +136,11 @@ def evaluate_tagger(
         corpora = {name: data[name] for name in tasks or data}
     else:
         corpora = load_for(data, tagger.tasks, tasks, split)
+    chosen = select_examples(corpora, split)
+    known = {name: tagger.labels(name) for name in chosen}  # before any sentence is tagged
     found = {}
-    for name, examples in select_examples(corpora, split).items():
-        labels = tagger.labels(name)
+    for name, examples in chosen.items():
+        labels = known[name]
         scored = predict(
             tagger.model,
             tagger.codec,
@@ -209,7 +211,7 @@ def read_sentences(path: Path) -> tuple[Example, ...]:
 
     Raises DataError for what cannot be read.
     """
-    return read_part(path, corpus_name(path))
+    return read_part(path, corpus_name(path))[0]
 
 
 def run_data(run: str | Path) -> Path:

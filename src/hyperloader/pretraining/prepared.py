@@ -87,7 +87,7 @@ def open_prepared(folder: Path) -> Prepared:
     check_folder(folder)
     about = read_json(folder / ABOUT)
     if about.pop("format", None) != _FORMAT:
-        raise ConfigError(f"{folder} is no prepared text of this version; make it anew")
+        raise ConfigError(f"{folder} is not a prepared text of this version; prepare it again")
     return Prepared(folder, **about)
 
 

@@ -72,7 +72,7 @@ class RunProgress(ABC):
         self._show(status.share, parts)
 
     @abstractmethod
-    def _show(self, share: float, parts: dict[str, str]) -> None: ...
+    def _show(self, share: float, parts: dict[str, Any]) -> None: ...
 
     def say(self, line: str) -> None:
         """Print one line (rich markup)."""
@@ -84,14 +84,14 @@ class Bar(RunProgress):
 
     def __init__(self, console: Console, title: str, unit: str) -> None:
         super().__init__(console, title, unit)
-        fields = ("step", "loss", "rate", "speed", "left")
+        fields: dict[str, Any] = dict.fromkeys(("step", "loss", "rate", "speed", "left"), "")
         self._bar = Progress(
             TextColumn(f"[bold]{title}"),
             BarColumn(bar_width=None),
             *(TextColumn(f"{{task.fields[{name}]}}") for name in fields),
             console=console,
         )
-        self._task = self._bar.add_task(title, total=1.0, **dict.fromkeys(fields, ""))
+        self._task = self._bar.add_task(title, total=1.0, **fields)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -105,7 +105,7 @@ class Bar(RunProgress):
     ) -> None:
         self._bar.stop()
 
-    def _show(self, share: float, parts: dict[str, str]) -> None:
+    def _show(self, share: float, parts: dict[str, Any]) -> None:
         self._bar.update(self._task, completed=share, **parts)
 
 
@@ -125,7 +125,7 @@ class Lines(RunProgress):
         self._every, self._clock = every, clock
         self._printed: float | None = None
 
-    def _show(self, share: float, parts: dict[str, str]) -> None:
+    def _show(self, share: float, parts: dict[str, Any]) -> None:
         now = self._clock()
         if self._printed is None or now - self._printed >= self._every:
             self._printed = now
