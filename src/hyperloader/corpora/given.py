@@ -78,7 +78,7 @@ def _examples(task: str, part: str, sentences: Sentences) -> tuple[Example, ...]
             f"task {task!r} has a path for its {part} part; give sentences, or one path to a "
             "folder with all tasks in place of the mapping"
         )
-    where = Path(f"{task}/{part}")
+    where, sentences = Path(f"{task}/{part}"), list(sentences)
     if all(isinstance(sentence, Example) for sentence in sentences):
         given = [sentence for sentence in sentences if isinstance(sentence, Example)]
         return tuple(e if e.task == task else replace(e, task=task) for e in given)
