@@ -32,6 +32,7 @@ TOGETHER = {
     "builtin": {"errors"},
     "config": {"errors"},
     "store": {"errors"},
+    "checkpoint": {"model_card"},
     "tagger": {"evaluation"},
     "benchmarks": {"experiments"},
 }
