@@ -308,6 +308,7 @@ class Tagger:
         license: str | None = None,
         metrics: "Scores | None" = None,
         name: str | None = None,
+        overwrite: bool = False,
     ) -> None:
         """Save model, labels, tokenizer, calibration and a model card as one folder, atomically.
 
@@ -317,13 +318,18 @@ class Tagger:
             license: for the model card, such as ``apache-2.0``.
             metrics: scores for the model card: what :meth:`evaluate` gives.
             name: ``owner/name`` on the Hub for the model card's examples; default: ``path``.
+            overwrite: replace a checkpoint that ``path`` holds; nothing else is ever replaced.
+
+        Raises:
+            TargetError: ``path`` holds something else, or (without ``overwrite``) a checkpoint.
         """
         from hyperloader.model_card import model_card
 
         tagging.check_precision(precision, STORED)
         card = model_card(self, name=name or Path(path).name, license=license, metrics=metrics)
         stored = (STORED[precision], self.calibration)
-        save_checkpoint(Path(path), self.model, self.codec, *stored, whole=whole, card=card)
+        about = {"whole": whole, "card": card, "overwrite": overwrite}
+        save_checkpoint(Path(path), self.model, self.codec, *stored, **about)
 
     def push_to_hub(
         self,
@@ -345,12 +351,10 @@ class Tagger:
         Raises:
             CheckpointError: no access, or no connection.
         """
-        backbone = self.model.backbone_name
 
         def save(folder: Path) -> None:
-            whole = True if backbone and Path(backbone).is_dir() else None
             about: dict[str, Any] = {"license": license, "metrics": metrics, "name": repository}
-            self.save_pretrained(folder, precision=precision, whole=whole, **about)
+            self.save_pretrained(folder, precision=precision, **about)
 
         return hub.share(save, repository, private=private, token=token, message=message)
 

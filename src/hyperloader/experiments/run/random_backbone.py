@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoModelForSeq2SeqLM
 
 from hyperloader.builtin import backbone_path
 from hyperloader.errors import ConfigError
-from hyperloader.store import MANIFEST, atomic_folder
+from hyperloader.store import MANIFEST, Kind, atomic_folder
+from hyperloader.trust import load_config, load_tokenizer
 
 SEED = 42
 
@@ -24,17 +25,19 @@ def random_backbone(name: str, folder: Path) -> Path:
         return folder
     source = backbone_path(name)
     try:
-        config = AutoConfig.from_pretrained(source)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        config = load_config(source)
+        tokenizer = load_tokenizer(source)
         torch.manual_seed(SEED)
-        model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)
+        model = AutoModelForSeq2SeqLM.from_config(
+            config, dtype=torch.float32, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(
             f"no random backbone can be made like {name!r} ({reason}); give --backbone builtin, a "
             "folder made by save_pretrained or a Hub name of the T5 family"
         ) from error
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, Kind.BACKBONE) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
     return folder

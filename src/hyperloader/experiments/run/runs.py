@@ -1,10 +1,10 @@
 """Making the runs of an experiment one after the other: train, score, keep what is needed."""
 
 import json
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from hyperloader.experiments.run.record import (
 )
 from hyperloader.experiments.run.results import Results
 from hyperloader.experiments.run.times import Clock
-from hyperloader.store import claimed, write_text
+from hyperloader.store import claimed, remove_checkpoints, write_text
 from hyperloader.training.interrupt import Interrupted
 from hyperloader.training.loop import Trainer
 from hyperloader.training.progress import progress_console
@@ -131,7 +131,9 @@ def _record(
     if outcome is not None:
         (folder / TRACE).unlink(missing_ok=True)
         if not keep:
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            remove_checkpoints(folder / CHECKPOINTS)
+            with suppress(OSError):  # something else lies there
+                (folder / CHECKPOINTS).rmdir()
     return record
 
 

@@ -11,14 +11,13 @@ from unittest import mock
 import pytest
 
 from helpers import tiny_codec, tiny_model
-from hyperloader import store
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
 from hyperloader.errors import CheckpointError
-from hyperloader.store import MANIFEST, atomic_folder, check_folder, write_text
+from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, write_text, writing
 
 
 def write(folder: Path, text: str) -> None:
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, Kind.MODEL, overwrite=True) as temporary:
         (temporary / "a.txt").write_text(text)
         (temporary / "sub").mkdir()
         (temporary / "sub" / "b.txt").write_text(text * 2)
@@ -51,7 +50,7 @@ def test_a_folder_is_written_replaced_and_leaves_nothing_else(tmp_path: Path) ->
 
 def test_an_exception_leaves_the_old_folder(tmp_path: Path) -> None:
     def fail() -> None:
-        with atomic_folder(tmp_path / "x") as temporary:
+        with atomic_folder(tmp_path / "x", Kind.MODEL, overwrite=True) as temporary:
             (temporary / "a.txt").write_text("half")
             raise KeyError("inside")
 
@@ -65,7 +64,7 @@ def test_an_exception_leaves_the_old_folder(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
-def _write_and_die(folder: Path, calls: int) -> None:
+def _write_and_die(folder: Path, calls: int, without_swap: bool) -> None:
     """Die without any clean-up at the ``calls``-th system call that changes the disk."""
     left = calls
 
@@ -80,14 +79,16 @@ def _write_and_die(folder: Path, calls: int) -> None:
         return call
 
     os.fsync, os.rename = dying(os.fsync), dying(os.rename)
-    store._swap, shutil.rmtree = dying(store._swap), dying(shutil.rmtree)
+    writing._swap = dying(lambda *_: False) if without_swap else dying(writing._swap)
+    shutil.rmtree = dying(shutil.rmtree)
     write(folder, "new")
     os._exit(0)
 
 
+@pytest.mark.parametrize("without_swap", [False, True])
 @pytest.mark.parametrize("old", [None, "old"])
 def test_a_crash_at_any_moment_leaves_the_old_folder_or_the_new_one(
-    tmp_path: Path, old: str | None
+    tmp_path: Path, old: str | None, without_swap: bool
 ) -> None:
     folder = tmp_path / "x"
     fork = multiprocessing.get_context("fork")
@@ -97,9 +98,13 @@ def test_a_crash_at_any_moment_leaves_the_old_folder_or_the_new_one(
             shutil.rmtree(folder)
         if old:
             write(folder, old)
-        child = fork.Process(target=_write_and_die, args=(folder, calls))
+        child = fork.Process(target=_write_and_die, args=(folder, calls, without_swap))
         child.start()
         child.join()
+        if without_swap and old and not folder.exists():
+            # Between two renames there is neither; what was there is beside it, and comes back.
+            assert "was being replaced when the machine stopped" in refused(folder)
+            put_back(folder)
         seen.append(read(folder))
         if finished := child.exitcode == 0:
             break
@@ -112,8 +117,17 @@ def test_a_crash_at_any_moment_leaves_the_old_folder_or_the_new_one(
     assert [p.name for p in tmp_path.iterdir()] == ["x"], "what the crashes left is removed"
 
 
+def put_back(folder: Path) -> None:
+    """What the next write does first, before it fails."""
+    with (
+        pytest.raises(KeyError),
+        atomic_folder(folder, Kind.MODEL, overwrite=True),
+    ):
+        raise KeyError
+
+
 def test_without_a_swap_two_renames_replace_a_folder(tmp_path: Path) -> None:
-    with mock.patch.object(store, "_swap", return_value=False):
+    with mock.patch.object(writing, "_swap", return_value=False):
         for text in ("one", "two"):
             write(tmp_path / "x", text)
             assert read(tmp_path / "x") == text
@@ -188,7 +202,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whatever_file_it_hits(small_disk:
         page = os.statvfs(small_disk).f_bsize
         fill.write_bytes(bytes((os.statvfs(small_disk).f_bavail - room) * page))
         with pytest.raises(CheckpointError, match=f"the disk is full: {folder} was not") as caught:
-            save_checkpoint(folder, other, codec)
+            save_checkpoint(folder, other, codec, overwrite=True)
         failures.add(type(caught.value.__cause__).__name__)
         fill.unlink()
         assert [p.name for p in small_disk.iterdir()] == ["x"]
@@ -196,7 +210,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whatever_file_it_hits(small_disk:
     kept = load_checkpoint(folder).model.state_dict()
     assert all(kept[name].equal(value) for name, value in model.state_dict().items())
     assert failures == {"OSError", "SafetensorError", "Exception"}
-    save_checkpoint(folder, other, codec)
+    save_checkpoint(folder, other, codec, overwrite=True)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES])
