@@ -64,16 +64,14 @@ class Tagger:
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> "Tagger":
-        """Load a checkpoint folder, the best checkpoint of a training run, the builtin tagger, or
-        a tagger from the Hugging Face Hub.
+        """Load a checkpoint, the best one of a training run, the builtin tagger, or one on the Hub.
 
         Args:
-            path: a folder, ``builtin``, or ``owner/name`` on the Hub. It is looked up on the Hub
-                if there is neither such a folder nor a folder ``owner`` here, or if ``revision``
-                is given.
+            path: a folder, ``builtin``, or ``owner/name`` on the Hub, if there is neither such a
+                folder nor a folder ``owner`` here, or if ``revision`` is given.
             device: such as ``cuda``; default: the CPU.
-            precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, scores and now and
-                then an answer differ a little: docs/decoding.md).
+            precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, and answers
+                differ a little: docs/decoding.md).
             tagging_only: start without transformers, in less than half the time, if that gives
                 the same tagger. False: ``model`` is also for training and for ``generate``.
             revision: a branch, tag or commit on the Hub.
@@ -315,8 +313,7 @@ class Tagger:
         Args:
             precision: of the stored parameters: float32, or bfloat16 (half the space, rounded).
             whole: store the frozen backbone too; default: only if no name brings it back.
-            license: for the model card, such as ``apache-2.0``.
-            metrics: scores for the model card: what :meth:`evaluate` gives.
+            license, metrics: for the model card: such as ``apache-2.0``; what :meth:`evaluate` gave.
             name: ``owner/name`` on the Hub for the model card's examples; default: ``path``.
             overwrite: replace a checkpoint that ``path`` holds; nothing else is ever replaced.
 

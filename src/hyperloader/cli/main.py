@@ -74,8 +74,6 @@ app.command()(verify.verify)
 app.add_typer(benchmark.app, name="benchmark")
 app.command()(pretrain.pretrain)
 app.command("pretrain-check")(pretrain.check_leaks)
-
-
 app.command()(doctor.doctor)
 
 
@@ -151,7 +149,7 @@ def main() -> None:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(
             f"this is a fault of hyperloader, not yours ({what:.300}); please report it with what "
-            "the command prints with HYPERLOADER_DEBUG=1, and with what `hyperloader doctor` prints",
+            "the command prints with HYPERLOADER_DEBUG=1, and with that of `hyperloader doctor`",
             markup=False,
         )
         sys.exit(OUR_FAULT)
