@@ -238,14 +238,12 @@ class Tagger:
         min_score: float = 0.0,
         alternatives: int = 0,
     ) -> Iterator[Any]:
-        """Tag a stream of texts, in order, holding four batches in memory at most.
+        """As :meth:`tag`, for a stream: in order, holding four batches in memory at most.
 
         Args:
             task: one task for all texts, or an iterable with one per text, read along with them.
             as_tuples: ``texts`` are pairs (text, context), and so are the results:
                 (:class:`TaggedText`, context). The context is passed through untouched.
-
-        The other arguments and errors are those of :meth:`tag`.
 
         Example:
             >>> rows = [("play some jazz", {"id": 7})]
@@ -313,8 +311,8 @@ class Tagger:
         Args:
             precision: of the stored parameters: float32, or bfloat16 (half the space, rounded).
             whole: store the frozen backbone too; default: only if no name brings it back.
-            license, metrics: for the model card: such as ``apache-2.0``; what :meth:`evaluate` gave.
-            name: ``owner/name`` on the Hub for the model card's examples; default: ``path``.
+            license, metrics: for the model card; metrics are what :meth:`evaluate` gave.
+            name: ``owner/name`` on the Hub, for the card's examples; default: ``path``.
             overwrite: replace a checkpoint that ``path`` holds; nothing else is ever replaced.
 
         Raises:
