@@ -85,13 +85,7 @@ class Tagger:
         """
         tagging.check_precision(precision, PRECISIONS)
         if revision is not None or hub.is_repository(path):
-            path = hub.fetch(
-                str(path),
-                revision=revision,
-                cache_dir=cache_dir,
-                local_files_only=local_files_only,
-                token=token,
-            )
+            path = hub.fetch(str(path), revision, cache_dir, local_files_only, token)
         checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
         tagging.place(checkpoint.model, device, precision)
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
