@@ -1,6 +1,5 @@
 """The face that users see: texts in, spans with labels, character offsets and scores out."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,9 +18,9 @@ from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.decoded import DecodedWindow, decode_sentences
 from hyperloader.outputs.registry import output_of
 from hyperloader.types import TaggedSpan, TaggedText
+from hyperloader.words import split_words
 
 PRECISIONS = ("float32", "bfloat16", "int8")
-_WORD = re.compile(r"\S+")
 
 
 class Tagger:
@@ -128,8 +127,9 @@ class Tagger:
     ) -> TaggedText | list[TaggedText]:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 
-        Words are what white space separates, as in the paper. Text of any length is tagged
-        whole; nothing is cut off.
+        Words are found by the rule of the checkpoint, ``codec.config.words``: see
+        :func:`~hyperloader.words.split_words`. Text of any length is tagged whole; nothing is cut
+        off.
 
         Args:
             task: one task for all texts, or one a text.
@@ -163,7 +163,7 @@ class Tagger:
                 raise HyperloaderError(
                     f"text {i} is not valid Unicode at character {error.start}; decode it as UTF-8"
                 ) from error
-        places = [[match.span() for match in _WORD.finditer(text)] for text in texts]
+        places = [split_words(text, self.codec.config.words) for text in texts]
         words = [
             tuple(text[a:b] for a, b in spots) for text, spots in zip(texts, places, strict=True)
         ]

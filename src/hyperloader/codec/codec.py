@@ -28,6 +28,9 @@ class CodecConfig(BaseModel):
     max_words: int | None = Field(None, ge=1, description="words of a window; default: sentinels-1")
     overlap: int = Field(16, ge=0, description="words that neighbouring windows share")
     truncation: Literal["window", "error"] = "window"
+    words: Literal["whitespace", "punctuation", "text", "text-hyphens"] = Field(
+        "whitespace", description="how raw text is split into words (docs/words.md)"
+    )
 
 
 class Codec(ABC, Generic[P]):

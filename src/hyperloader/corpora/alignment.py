@@ -151,7 +151,7 @@ def _split(
         Note(Repair.SPLIT, span.given) for span in spans if not {span.start, span.end} <= borders
     ]
     edges = sorted({edge for span in spans for edge in (span.start, span.end)})
-    finer = []
+    finer: list[tuple[int, int]] = []
     for start, end in words:
         inside = edges[bisect_right(edges, start) : bisect_left(edges, end)]
         finer += zip([start, *inside], [*inside, end], strict=True)
