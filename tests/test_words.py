@@ -118,7 +118,7 @@ $5.50, US$3, €5m, 5€, 10% = $|5.50|,|US$|3|,|€|5m|,|5|€|,|10|%
 2004-2008, 2004–2008, 5-7pm = 2004|-|2008|,|2004|–|2008|,|5|-|7|pm
 the U.S., e.g. at 8 a.m. = the|U.S.|,|e.g.|at|8|a.m.
 Mr. X vs. Dr.Who; J.K.Rowling, Ph.D. = Mr.|X|vs.|Dr.|Who|;|J.K.|Rowling|,|Ph.D.
-Samuel L. Jackson and I. Plan B. = Samuel|L.|Jackson|and|I|.|Plan|B|.
+Samuel L. Jackson v. Ford Co. and I. Plan B. = Samuel|L.|Jackson|v.|Ford|Co.|and|I|.|Plan|B|.
 No. 5 or no. He went. = No.|5|or|no|.|He|went|.
 Go to https://a.org/b_(c)?d=e#f. = Go|to|https://a.org/b_(c)?d=e#f|.
 (www.a.com/b), bbc.co.uk; my-site.org/x = (|www.a.com/b|)|,|bbc.co.uk|;|my-site.org/x

@@ -49,7 +49,7 @@ _TOP_DOMAIN = (
 )
 _DOMAIN = rf"(?:{_WORD}(?:{_NAME}|-){{0,62}}+\.){{1,8}}(?i:{_TOP_DOMAIN})(?!\.?{_WORD}|[-@])"
 _ABBREVIATION = (
-    "mr|mrs|ms|mx|dr|prof|st|jr|sr|inc|ltd|corp|bros|vs|etc|gen|col|sgt|lt|capt|cmdr|adm|maj|rev"
+    "(?-i:Co)|mr|mrs|ms|mx|dr|prof|st|jr|sr|inc|ltd|corp|bros|vs|etc|gen|col|sgt|lt|capt|cmdr|adm|maj|rev"
     "|hon|gov|sen|messrs|ave|blvd|dept|univ|approx|est|ca|cf|al|jan|feb|apr|aug|sept|oct|nov|dec"
 )
 _BEFORE_NUMBER = "no|nos|fig|figs|eq|eqs|p|pp|vol|vols|ch|sec|art|op"
@@ -92,7 +92,7 @@ def _pattern(rule: str) -> re.Pattern[str]:
     | (?<!{_WORD})(?:(?:Ph|Ed|Psy)\.D|[BMD]\.(?:Sc|Ed|Eng|Phil|Tech))(?!{_WORD})\.?
     | (?<!{_WORD})(?i:{_ABBREVIATION})\.(?!\.)
     | (?<!{_WORD})(?i:{_BEFORE_NUMBER})\.(?=\s?\d)
-    | (?<!{_WORD})(?!I\.)[{_UPPER}]\.(?=\s{{1,3}}[{_UPPER}]|\s{{0,3}}[,;:)])
+    | (?<!{_WORD})(?!I\.)[v{_UPPER}]\.(?=\s{{1,3}}[{_UPPER}]|\s{{0,3}}[,;:)])
     | (?<!{_WORD})(?i:[cw]/o|n/a)(?!{_WORD})
     # numbers, dates, times
     | \d{{4}}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?(?!{_WORD})
