@@ -27,7 +27,7 @@ from hyperloader.corpora.registry import load_corpora
 from hyperloader.evaluation.evaluate import evenly
 from hyperloader.experiments.run.environment import environment
 from hyperloader.outputs.sentt.codec import SentTCodec
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.store import write_text
 from hyperloader.types import Span
 from slow_decoder import TIE, options
@@ -85,7 +85,7 @@ def compare(exact: Checkpoint, half: Checkpoint, windows: Sequence[EncodedWindow
 
 
 def answers(checkpoint: Checkpoint, windows: Sequence[EncodedWindow]) -> list[list[tuple]]:
-    decoder = Decoder(checkpoint.model, checkpoint.codec)
+    decoder = SentTDecoder(checkpoint.model, checkpoint.codec)
     return [
         [(span.word_start, span.word_end, span.label) for span in found.spans]
         for found in decoder.decode(windows)

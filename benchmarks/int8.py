@@ -19,7 +19,8 @@ from hyperloader.codec.batch import encode_words
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.evaluation.metrics import ScoredExample, score_examples
 from hyperloader.experiments.run.environment import environment
-from hyperloader.outputs.sentt.decoding.decoder import Decoder, tag_words
+from hyperloader.outputs.decoded import tag_words
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.store import write_text
 from hyperloader.types import Example, Span
 
@@ -67,7 +68,7 @@ def main() -> None:
 
 def tagged(subject: Subject, task: str, examples: tuple[Example, ...]) -> list[list[Span]]:
     windows = [encode_words(subject.codec, e.words, task) for e in examples]
-    return tag_words(Decoder(subject.model, subject.codec), windows)
+    return tag_words(SentTDecoder(subject.model, subject.codec), windows)
 
 
 def times(subjects: dict[str, Subject], size: int) -> dict[str, float]:

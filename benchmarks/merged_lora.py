@@ -20,9 +20,9 @@ from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.batch import encode_words
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.experiments.run.environment import environment
-from hyperloader.modeling.inject import SiteHook
-from hyperloader.modeling.modules.layers import LoraWeights
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.modeling.attach import SiteHook
+from hyperloader.modeling.modules.lora import LoraWeights
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.store import write_text
 
@@ -37,7 +37,7 @@ def merge(model: TaggingModel, task: str) -> dict[nn.Module, Tensor]:
     for module in model.backbone.modules():
         for hook in module._forward_hooks.values():
             if isinstance(hook, SiteHook) and isinstance(w := weights[hook.site], LoraWeights):
-                found[module] = module.weight + hook.lora_scale * (w.b[0] @ w.a[0])
+                found[module] = module.weight + hook.config.lora_scale * (w.b[0] @ w.a[0])
     return found
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     matrices = merge(model, given.task)
 
     def timed(size: int) -> tuple[float, list]:
-        decoder, some = Decoder(model, codec, learn=False), windows[: SENTENCES[size]]
+        decoder, some = SentTDecoder(model, codec, learn=False), windows[: SENTENCES[size]]
         began, found = perf_counter(), []
         for i in range(0, len(some), size):
             found += decoder.decode(some[i : i + size], batch_size=size)

@@ -10,7 +10,7 @@ import torch
 from common import prepared
 
 from hyperloader.config import TrainingSection
-from hyperloader.outputs.objective import build_objective
+from hyperloader.outputs.registry import output_of
 from hyperloader.training.optim import build_optimizer
 
 
@@ -18,7 +18,8 @@ def main() -> None:
     for rate in (1e-3, 1e-4, 3e-5, 1e-5):
         checkpoint, data = prepared()
         config = TrainingSection(loss="decisions", learning_rate=rate, backbone_learning_rate=1e-3)
-        objective = build_objective(checkpoint.model, checkpoint.codec, config).train()
+        objective = output_of(checkpoint.model).loss(checkpoint.model, checkpoint.codec, config)
+        objective.train()
         optimizer = build_optimizer(checkpoint.model, config)
         sentences = sorted(data.train["travel"][:320], key=lambda w: w.words)
         losses = []

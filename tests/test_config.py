@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_helpers import bert_folder
-from hyperloader.backbones.sites import BERT
+from helpers import methods_on
+from hyperloader.backbones.t5.family import T5
 from hyperloader.config import Recipe, load_recipe, recipe_names
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig
@@ -34,7 +35,8 @@ def test_every_shipped_recipe_loads_and_its_model_and_codec_fit(name: str, tmp_p
     recipe = load_recipe(name)
     method = ModelConfig(tasks=("dining",), **recipe.model).row
     on = {"dining": corpora()["dining"]} if method.single_task else corpora()
-    backbone = str(bert_folder(tmp_path)) if method.family is BERT else "scratch:tiny"
+    on_t5 = method.name in methods_on(T5())
+    backbone = "scratch:tiny" if on_t5 else str(bert_folder(tmp_path))
     tiny = recipe.model_copy(update={"backbone": backbone, "vocab_size": 400})
     assert build(tiny, on).model.config.tasks == tuple(on)
 

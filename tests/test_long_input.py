@@ -18,7 +18,8 @@ from hyperloader.codec.codec import CodecConfig
 from hyperloader.codec.windows import Window, cut, stitch_words
 from hyperloader.errors import HyperloaderError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.sentt.decoding.decoder import DecodedWindow, Decoder
+from hyperloader.outputs.decoded import DecodedWindow
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.tagger import Tagger
@@ -141,13 +142,13 @@ def test_a_hundred_thousand_words_go_through_in_the_memory_of_one_batch() -> Non
     tagger = Tagger(tiny_model(codec, random=True, seed=8), codec)
     words = [WORDS[i * i % len(WORDS)] for i in range(100_000)]
     sizes: list[int] = []
-    decode_batch = Decoder.decode_batch
+    decode_batch = SentTDecoder.decode_batch
 
-    def spy(self: Decoder, batch: Batch, **options: int) -> list[DecodedWindow]:
+    def spy(self: SentTDecoder, batch: Batch, **options: int) -> list[DecodedWindow]:
         sizes.append(len(batch.words))
         return decode_batch(self, batch, **options)
 
-    with mock.patch.object(Decoder, "decode_batch", spy):
+    with mock.patch.object(SentTDecoder, "decode_batch", spy):
         tagger.tag(" ".join(words[:4_000]), "one", batch_size=256)  # what a batch takes anyway
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         tagged = tagger.tag(" ".join(words), "one", batch_size=256)

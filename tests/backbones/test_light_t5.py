@@ -9,13 +9,14 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.activations import ACT2FN
 
 from helpers import LABELS, SENTENCES, batch_of, randomise, tiny_codec
+from hyperloader.backbones.activations import OWN, activation
+from hyperloader.backbones.t5.family import output_scale
 from hyperloader.backbones.t5.light import light_t5
 from hyperloader.backbones.t5.light_model import LightT5
 from hyperloader.codec.batch import encode_words
 from hyperloader.errors import ConfigError, HyperloaderError
-from hyperloader.backbones.activations import OWN, activation
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.outputs.sentt.model import TaggingModel
 
 CODEC = tiny_codec()
@@ -115,13 +116,13 @@ def test_answers_are_the_same_for_every_kind_of_weights(pair: Pair, method: str)
     randomise(theirs)
     ours.source.load_state_dict(theirs.source.state_dict())
     assert ours.trainable_names() == theirs.trainable_names()
-    assert ours.output_scale == theirs.output_scale
+    assert output_scale(pair.ours.config) == output_scale(pair.theirs.config)
     windows = [
         window
         for i, sentence in enumerate(SENTENCES)
         for window in encode_words(CODEC, sentence.split(), sorted(LABELS)[i % 3])
     ]
-    decoders = [Decoder(model.eval(), CODEC, learn=False) for model in (theirs, ours)]
+    decoders = [SentTDecoder(model.eval(), CODEC, learn=False) for model in (theirs, ours)]
     expected, found = (decoder.decode(windows) for decoder in decoders)
     assert any(window.spans for window in expected)
     for one, other in zip(found, expected, strict=True):

@@ -9,14 +9,14 @@ import torch
 from typer.testing import CliRunner
 
 from helpers import SENTENCES, tiny_codec
-from hyperloader.benchmarks.contenders import Course, has_spacy, spacy_ner
+from hyperloader.benchmarks.contenders import Trial, has_spacy, spacy_ner
 from hyperloader.benchmarks.decoding import run_benchmark
-from hyperloader.benchmarks.models import Planted, Subject, Wanted, shape_subject
+from hyperloader.benchmarks.models import MeasuredModel, ModelSpec, PlantedScorer, shape_subject
 from hyperloader.benchmarks.timing import Contender, in_fresh_process, take_turns
 from hyperloader.cli.benchmark import app
 from hyperloader.codec.batch import collate, encode_example
 from hyperloader.errors import ConfigError, HyperloaderError
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.types import Example
 from measured_processes import killed, peak_of_tensor, threads
 from slow_decoder import sharpened
@@ -26,7 +26,7 @@ CODEC, CPU = tiny_codec(), torch.device("cpu")
 
 def test_generate_under_the_grammar_finds_what_the_decoder_finds() -> None:
     sentences = tuple(Example(tuple(s.split()), (), "flights") for s in SENTENCES)
-    subject = Subject(
+    subject = MeasuredModel(
         "tiny", sharpened(CODEC, 3), CODEC, ("flights", "music", "one"), sentences, ()
     )
     (result,) = run_benchmark([subject], batch_sizes=(1, 5)).subjects
@@ -52,8 +52,8 @@ def test_planted_answers_are_the_gold_tags_in_mixed_tasks() -> None:
         for i, e in enumerate(subject.sentences[:24])
     ]
     windows = [window for e in examples for window in encode_example(subject.codec, e)]
-    decoder = Decoder(subject.model, subject.codec)
-    decoder.judge = Planted(decoder.paths, subject.codec, windows)
+    decoder = SentTDecoder(subject.model, subject.codec)
+    decoder.scorer = PlantedScorer(decoder.scorer, decoder.paths, subject.codec, windows)
     found = decoder.decode_batch(collate(windows, subject.codec.pieces.pad))
     assert [tuple(f.spans) for f in found] == [e.spans for e in examples]
     gold = sum(len(window.target) for window in windows)
@@ -62,28 +62,28 @@ def test_planted_answers_are_the_gold_tags_in_mixed_tasks() -> None:
 
 
 def test_real_sentences_and_their_gold_tags_are_what_a_shape_is_measured_on(shared: Path) -> None:
-    course = Course(shape_subject("tiny", shared / "data" / "labelled", "restaurant"))
-    sentences = course.middle(8)
-    (answer, *_) = found = course.decoded([s.window for s in sentences])
-    gold = {e.words: e.spans for e in course.subject.sentences}
+    trial = Trial(shape_subject("tiny", shared / "data" / "labelled", "restaurant"))
+    sentences = trial.middle(8)
+    (answer, *_) = found = trial.decoded([s.window for s in sentences])
+    gold = {e.words: e.spans for e in trial.subject.sentences}
     assert any(answer.spans for answer in found)
     for sentence, answer in zip(sentences, found, strict=True):
         assert tuple(answer.spans) == gold[sentence.words]
-    for sentence, again in zip(sentences, course.answered(sentences), strict=True):
+    for sentence, again in zip(sentences, trial.answered(sentences), strict=True):
         assert again.window.target == sentence.window.target
 
 
 def test_a_timed_decoder_sees_every_batch_for_the_first_time() -> None:
-    course = Course(shape_subject("tiny"))
-    windows = [sentence.window for sentence in course.middle(4)]
-    first = course.work(windows, course.warm)
-    contender = course.decoding(windows, course.warm)
+    trial = Trial(shape_subject("tiny"))
+    windows = [sentence.window for sentence in trial.middle(4)]
+    first = trial.work(windows, trial.warm)
+    contender = trial.decoding(windows, trial.warm)
     for _ in range(2):
         contender.prepare()
         contender.run()
-    assert course.work(windows, course.warm) == first
-    course.decoded(windows, course.warm)  # now it has learnt them
-    assert course.work(windows, course.warm).passes <= first.passes
+    assert trial.work(windows, trial.warm) == first
+    trial.decoded(windows, trial.warm)  # now it has learnt them
+    assert trial.work(windows, trial.warm).passes <= first.passes
 
 
 def test_contenders_take_turns_and_the_first_time_does_not_count() -> None:
@@ -114,7 +114,7 @@ def test_a_killed_process_is_said() -> None:
 
 
 def test_the_decoder_takes_less_memory_than_generate() -> None:
-    subject = Wanted("tiny").make()
+    subject = ModelSpec("tiny").make()
     (result,) = run_benchmark([subject], batch_sizes=(), repeats=1).subjects
     assert result.peak_memory.keys() == {"decoder", "generate"}
     assert result.memory_ratio is not None
@@ -160,9 +160,9 @@ def test_what_cannot_be_measured_is_said(arguments: list[str], message: str) -> 
 def test_spacy_reads_the_same_words() -> None:
     if not has_spacy():
         pytest.skip("NOT TESTED: spaCy is not installed (its time beside the decoder's)")
-    course = Course(shape_subject("tiny"))
-    sentences = course.middle(3)
-    contender = spacy_ner(course, sentences)
+    trial = Trial(shape_subject("tiny"))
+    sentences = trial.middle(3)
+    contender = spacy_ner(trial, sentences)
     for _ in range(2):
         contender.prepare()
         found: list[list[object]] = contender.run()  # type: ignore[assignment]
@@ -175,8 +175,8 @@ def test_an_unknown_shape_is_said() -> None:
 
 
 def test_tasks_in_turn_are_tasks_that_the_model_knows() -> None:
-    course = Course(shape_subject("tiny"))
-    window = course.middle(1)[0].window
-    rows = [replace(window, task=task) for task in course.subject.tasks]
-    answers = course.decoded(rows)
+    trial = Trial(shape_subject("tiny"))
+    window = trial.middle(1)[0].window
+    rows = [replace(window, task=task) for task in trial.subject.tasks]
+    answers = trial.decoded(rows)
     assert all(answer.spans == answers[0].spans for answer in answers)

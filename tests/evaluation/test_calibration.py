@@ -3,17 +3,19 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from bert_helpers import bert_encoder, bert_tokenizer
+from bert_helpers import HEAD_WEIGHT, bert_encoder, bert_tokenizer
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
 from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
 from hyperloader.checkpoint import calibrate_checkpoint, load_checkpoint, save_checkpoint
-from hyperloader.codec.batch import encode_example, encode_words
+from hyperloader.codec.batch import collate, encode_example, encode_words
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import CheckpointError, DataError
 from hyperloader.evaluation.calibration import (
@@ -24,9 +26,10 @@ from hyperloader.evaluation.calibration import (
     gold_scores,
 )
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.build import build_decoder
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
-from hyperloader.outputs.token_tags.codec import TokenCodec, collate_tokens
+from hyperloader.outputs.registry import output_of
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
+from hyperloader.outputs.sentt.decoding.search import Scorer
+from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.store import check_folder
 from hyperloader.tagger import Tagger
@@ -43,9 +46,9 @@ def token_tagger() -> tuple[TokenTagger, TokenCodec]:
     codec = TokenCodec(bert_tokenizer(), {"music": ("artist", "track")})
     config = ModelConfig(method="unipelt-bert", tasks=("music",), prefix_hidden_dim=8)
     torch.manual_seed(4)
-    model = TokenTagger(bert_encoder(), config, len(codec.tags))
+    model = TokenTagger(bert_encoder(), config, tags={"music": len(codec.tags["music"])})
     with torch.no_grad():
-        model.head.weight.normal_(0.0, 0.5)
+        model.source.get_parameter(HEAD_WEIGHT).normal_(0.0, 0.5)
     return model.eval(), codec
 
 
@@ -120,11 +123,16 @@ def test_gold_scores_of_a_head_are_its_softmax() -> None:
     example = Example(("play", "robin", "redbreast"), (Span(1, 3, "artist"),), "music")
     (found,) = gold_scores(model, codec, [example])
     (window,) = encode_words(codec, example.words, "music")
-    batch = collate_tokens([window], codec.pieces.pad)
+    batch = collate([window], codec.pieces.pad, multiple=1)
     with torch.no_grad():
-        logits = model(batch.input_ids, batch.attention_mask, first=batch.first).logits[0]
+        logits = model(
+            batch.input_ids,
+            batch.attention_mask,
+            task_ids=model.task_ids("music"),
+            first=batch.first,
+        ).logits[0]
     torch.testing.assert_close(found.scores.exp(), logits.softmax(-1))
-    assert [codec.tags[n] for n in found.choice.tolist()] == ["O", "B-artist", "I-artist"]
+    assert [codec.tags["music"][n] for n in found.choice.tolist()] == ["O", "B-artist", "I-artist"]
     lengths = [Example(("a",) * n, (), "music") for n in (3, 1, 3, 2)]
     assert sorted(len(s.choice) for s in gold_scores(model, codec, lengths)) == [1, 2, 6]
 
@@ -132,19 +140,29 @@ def test_gold_scores_of_a_head_are_its_softmax() -> None:
 # What a temperature does to an answer
 
 
+class Divided:
+    """A scorer that divides what another one says."""
+
+    def __init__(self, scorer: Scorer, by: float) -> None:
+        self.scorer, self.by = scorer, by
+
+    def __call__(self, *asked: Any) -> Tensor:
+        return self.scorer(*asked) / self.by
+
+
 def test_temperatures_change_scores_and_no_answer() -> None:
     tasks = [*LABELS, *LABELS]
     windows = [
         w for s, t in zip(SENTENCES, tasks, strict=False) for w in encode_words(CODEC, s.split(), t)
     ]
-    plain = Decoder(MODEL, CODEC).decode(windows, alternatives=3)
-    hot = Decoder(MODEL, CODEC, temperatures=HOT).decode(windows, alternatives=3)
+    plain = SentTDecoder(MODEL, CODEC).decode(windows, alternatives=3)
+    hot = SentTDecoder(MODEL, CODEC, temperatures=HOT).decode(windows, alternatives=3)
     for window, before, after in zip(windows, plain, hot, strict=True):
         assert before.spans == after.spans  # without their scores
         # The same model with its logits divided beforehand.
-        scaled = sharpened(CODEC, 1)
-        scaled.__dict__["output_scale"] = scaled.output_scale / HOT.get(window.task, 1.0)
-        (expected,) = Decoder(scaled, CODEC).decode([window], alternatives=3)
+        divided = SentTDecoder(MODEL, CODEC)
+        divided.scorer = Divided(divided.scorer, HOT.get(window.task, 1.0))
+        (expected,) = divided.decode([window], alternatives=3)
         for span, other in zip(after.spans, expected.spans, strict=True):
             assert span.score == pytest.approx(other.score, rel=1e-3)
         assert after.alternatives is not None
@@ -158,14 +176,20 @@ def test_temperatures_change_scores_and_no_answer() -> None:
 
 def test_a_heads_scores_and_alternatives_are_a_softmax_at_its_temperature() -> None:
     model, codec = token_tagger()
+    tags = codec.tags["music"]
     words = ["play", "it", "by", "me", "or", "by", "no", "one"]
     (window,) = encode_words(codec, words, "music")
-    batch = collate_tokens([window], codec.pieces.pad)
+    batch = collate([window], codec.pieces.pad, multiple=1)
     with torch.no_grad():
-        logits = model(batch.input_ids, batch.attention_mask, first=batch.first).logits[0]
+        logits = model(
+            batch.input_ids,
+            batch.attention_mask,
+            task_ids=model.task_ids("music"),
+            first=batch.first,
+        ).logits[0]
     truth = (logits / 2.0).softmax(-1)
     plain, hot = (
-        build_decoder(model, codec, temperatures).decode([window], alternatives=3)[0]
+        output_of(model).decoder(model, codec, temperatures).decode([window], alternatives=3)[0]
         for temperatures in (None, {"music": 2.0})
     )
     assert plain.spans == hot.spans
@@ -173,16 +197,16 @@ def test_a_heads_scores_and_alternatives_are_a_softmax_at_its_temperature() -> N
     for span in hot.spans:
         expected = truth.max(-1).values[span.word_start : span.word_end].prod().item()
         if span.word_end < len(words):
-            expected *= 1 - truth[span.word_end, codec.tags.index(f"I-{span.label}")].item()
+            expected *= 1 - truth[span.word_end, tags.index(f"I-{span.label}")].item()
         assert span.score == pytest.approx(expected, rel=1e-5)
     assert hot.alternatives is not None
     for row, choices in zip(truth, hot.alternatives, strict=True):
         best = row.sort(descending=True)
-        assert [codec.tags.index(tag) for (tag,), _ in choices] == best.indices[:3].tolist()
+        assert [tags.index(tag) for (tag,), _ in choices] == best.indices[:3].tolist()
         assert [p for _, p in choices] == pytest.approx(best.values[:3].tolist())
-    assert build_decoder(model, codec).decode([window])[0].alternatives is None
-    (everything,) = build_decoder(model, codec).decode([window], alternatives=99)
-    assert {len(choices) for choices in everything.alternatives or ()} == {len(codec.tags)}
+    assert output_of(model).decoder(model, codec).decode([window])[0].alternatives is None
+    (everything,) = output_of(model).decoder(model, codec).decode([window], alternatives=99)
+    assert {len(choices) for choices in everything.alternatives or ()} == {len(tags)}
 
 
 # A whole calibration
@@ -284,7 +308,7 @@ def test_a_damaged_calibration_is_one_line(tmp_path: Path, text: str) -> None:
 @given(temperature=st.floats(0.1, 10.0))
 def test_any_temperature_keeps_probabilities_probabilities(temperature: float) -> None:
     windows = encode_words(CODEC, SENTENCES[3].split(), "music")
-    decoder = Decoder(MODEL, CODEC, temperatures={"music": temperature})
+    decoder = SentTDecoder(MODEL, CODEC, temperatures={"music": temperature})
     (found,) = decoder.decode(windows, alternatives=99)
     assert all(0 <= (span.score or 0) <= 1 for span in found.spans)
     for choices in found.alternatives or ():

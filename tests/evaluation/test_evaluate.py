@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hyperloader.checkpoint import Checkpoint
-from hyperloader.codec.batch import EncodedWindow
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.evaluation import evaluate as module
 from hyperloader.evaluation.evaluate import f1_evaluator, predict
 from hyperloader.evaluation.metrics import score_examples

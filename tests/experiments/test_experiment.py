@@ -237,11 +237,7 @@ def test_a_random_backbone_has_the_shape_and_t5s_own_weights(
 ) -> None:
     folder, _ = made
     codec = load_checkpoint(folder / "out" / "runs" / "hyperloader-0.5-1").codec
-    size = len(codec.tokenizer)
-    pieces = codec.pieces
-    model = scratch_backbone(
-        "tiny", vocab_size=size, sentinels=pieces.sentinels, pad=pieces.pad, eos=pieces.eos
-    )
+    model = scratch_backbone("tiny", codec.tokenizer)
     source = tmp_path / "trained"
     model.save_pretrained(source)
     codec.tokenizer.save_pretrained(source)

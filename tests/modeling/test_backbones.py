@@ -12,7 +12,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from helpers import LABELS, SENTENCES, batch_of, randomise, run, tiny_codec, tiny_model
 from hyperloader.codec.batch import encode_words
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.outputs.sentt.model import TaggingModel
 from t5_families import t5_family, t5_shape
 
@@ -116,5 +116,5 @@ def test_every_family_learns_generates_and_decodes(name: str, generators: str) -
         assert generated.shape[0] == 2
     words = SENTENCES[0].split()
     windows = encode_words(CODEC, words, "flights")
-    (decoded,) = Decoder(model, CODEC).decode(windows)
+    (decoded,) = SentTDecoder(model, CODEC).decode(windows)
     assert {s.label for s in decoded.spans} <= set(LABELS["flights"])

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from helpers import batch_of, run, tiny_codec, tiny_model
-from hyperloader.backbones.sites import Place, Site
+from hyperloader.backbones.places import Place, Site
 from hyperloader.codec.batch import encode_words
 from hyperloader.modeling import active
-from hyperloader.modeling.inject import NoActiveWeightsError
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.modeling.active import NoActiveWeightsError
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.outputs.sentt.model import TaggingModel
 
 CODEC = tiny_codec()
@@ -101,7 +101,7 @@ def test_rows_can_be_left_out_between_encoder_and_decoder() -> None:
             ).last_hidden_state
 
         everything = decode(slice(None))
-        with active.narrow(row):
+        with active.activate(active.of_rows(active.current() or {}, row)):
             torch.testing.assert_close(decode(row), everything[row], atol=1e-5, rtol=1e-5)
         with pytest.raises(ValueError, match="3 sets of weights do not fit a batch of 2 rows"):
             decode(row)
@@ -162,7 +162,7 @@ def test_threads_keep_their_own_input() -> None:
 
 
 def test_decoding_a_batch_is_decoding_its_sentences() -> None:
-    decoder = Decoder(model_of(), CODEC)
+    decoder = SentTDecoder(model_of(), CODEC)
     sentences = ["play the song little robin redbreast", "boston to denver", "the best thing is"]
     windows = [w for text in sentences for w in encode_words(CODEC, text.split(), "music")]
     together = decoder.decode(windows)

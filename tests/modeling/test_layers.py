@@ -6,20 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hyperloader.backbones.sites import Place, Site
+from hyperloader.backbones.places import Place, Site
 from hyperloader.modeling import active
-from hyperloader.modeling.modules.layers import (
-    AdapterWeights,
-    LoraWeights,
-    ModuleWeights,
-    PrefixWeights,
-    adapter,
-    bottleneck,
-    gate,
-    linear,
-    lora,
-    rows_of,
-)
+from hyperloader.modeling.modules.adapter import AdapterWeights, bottleneck
+from hyperloader.modeling.modules.kind import ModuleWeights
+from hyperloader.modeling.modules.linear import gate, linear, rows_of
+from hyperloader.modeling.modules.lora import LoraWeights, lora
+from hyperloader.modeling.modules.prefix import PrefixWeights
 
 torch.set_num_threads(1)  # tensors this small are slower on several
 WIDTH, RANK, LENGTH = 6, 2, 4
@@ -50,7 +43,7 @@ def test_row_i_uses_weight_i_and_k_rows_share_one(
     small = LoraWeights(random(sets, RANK, WIDTH), random(sets, WIDTH, RANK), *w[6:])
     x = random(sets * times, LENGTH, WIDTH, seed=9)
     for function, weights in (
-        (lambda x, w: adapter(x, w, "relu"), w),
+        (lambda x, w: bottleneck(x, w, "relu"), w),
         (lambda x, w: lora(x, w, 0.5), small),
     ):
         together = function(x, weights)
@@ -69,7 +62,6 @@ def test_they_are_torch_modules() -> None:
     with torch.no_grad():
         expected = norm(up(nn.functional.silu(down(x))))
     torch.testing.assert_close(bottleneck(x, w, "silu"), expected)
-    torch.testing.assert_close(adapter(x, w, "silu"), expected + x)
     torch.testing.assert_close(linear(x, w.down_weight, w.down_bias), down(x).detach())
 
 
@@ -92,7 +84,7 @@ def test_weights_that_do_not_fit_the_batch_are_refused(sets: int, batch: int) ->
     with pytest.raises(ValueError, match=message):
         rows_of(random(sets, 2), batch)
     with pytest.raises(ValueError, match=message):
-        adapter(random(batch, LENGTH, WIDTH), adapters(sets), "relu")
+        bottleneck(random(batch, LENGTH, WIDTH), adapters(sets), "relu")
 
 
 def test_rows_are_picked_and_shared_weights_stay() -> None:
@@ -103,13 +95,13 @@ def test_rows_are_picked_and_shared_weights_stay() -> None:
     picked = active.of_rows(weights, torch.tensor([2, 2, 0, 1]))
     assert picked[other] == shared
     assert torch.equal(picked[site][0], mixed.key[[2, 2, 0, 1]])
-    with active.use(weights):
-        with active.narrow(torch.tensor([1])):
-            narrowed = active.current()
-            assert narrowed is not None
-            assert torch.equal(narrowed[site][1], mixed.value[1:2])
+    with active.activate(weights):
+        with active.activate(active.of_rows(weights, torch.tensor([1]))):
+            fewer = active.current()
+            assert fewer is not None
+            assert torch.equal(fewer[site][1], mixed.value[1:2])
         assert active.current() is weights
-        active.join({site: shared})
+        active.add({site: shared})
         assert active.current() == {site: shared, other: shared}
         assert weights[site] is mixed
     assert active.current() is None

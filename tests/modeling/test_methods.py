@@ -9,19 +9,30 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers import LABELS, batch_of, randomise, run, tiny_backbone, tiny_codec, tiny_model
-from hyperloader.backbones.sites import T5, Place
+from helpers import (
+    LABELS,
+    batch_of,
+    methods_on,
+    randomise,
+    run,
+    tiny_backbone,
+    tiny_codec,
+    tiny_model,
+)
 from hyperloader.backbones.loading import meta_backbone
+from hyperloader.backbones.places import Place
+from hyperloader.backbones.t5.family import T5
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import METHODS
-from hyperloader.modeling.modules.layers import AdapterWeights, LoraWeights
+from hyperloader.modeling.modules.adapter import AdapterWeights
+from hyperloader.modeling.modules.lora import LoraWeights
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tagger import Tagger
 from training_helpers import cli, corpora, log, make_trainer
 
 CODEC = tiny_codec()
 SEVEN = ("atis", "movie", "movie_trivia", "mtod", "mtop", "restaurant", "snips")
-ON_T5 = [name for name, method in METHODS.items() if method.family is T5]
+ON_T5 = methods_on(T5())
 NEW = [n for n in ON_T5 if n not in ("hyperloader", "hyperformer++", "hyperformer")]
 
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import tiny_backbone, tiny_codec, tiny_model
-from hyperloader.backbones.sites import T5, Place
+from helpers import methods_on, tiny_backbone, tiny_codec, tiny_model
+from hyperloader.backbones.places import Place
+from hyperloader.backbones.t5.family import T5
 from hyperloader.config import parse_model
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import LORA_PLACES, METHODS, get_method
-from hyperloader.modeling.modules.layers import LoraWeights
+from hyperloader.modeling.modules.lora import LoraWeights
 from hyperloader.outputs.sentt.model import TaggingModel
 
 CODEC = tiny_codec()
@@ -42,10 +43,11 @@ def test_settings_that_do_not_fit_are_one_line() -> None:
 
 
 def test_backbones_that_a_method_cannot_attach_to_are_refused() -> None:
-    for method in (name for name in METHODS if METHODS[name].family is T5):
-        with pytest.raises(ConfigError, match="Linear is not of the T5 family"):
-            TaggingModel(nn.Linear(2, 2), ModelConfig(method=method, tasks=("a",)))  # type: ignore
-    with pytest.raises(ConfigError, match="'unipelt-bert' is for a BERT backbone"):
+    for method in methods_on(T5()):
+        with pytest.raises(ConfigError, match="a Linear is no backbone"):
+            TaggingModel(nn.Linear(2, 2), ModelConfig(method=method, tasks=("a",)))
+    missing = "'unipelt-bert' cannot be used here: a T5 backbone has no place 'self_prefix'"
+    with pytest.raises(ConfigError, match=missing):
         TaggingModel(tiny_backbone(CODEC), ModelConfig(method="unipelt-bert", tasks=("a",)))
     quantised = tiny_backbone(CODEC)
     quantised.encoder.block[0].layer[0].SelfAttention.q = nn.Identity()

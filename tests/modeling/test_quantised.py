@@ -12,7 +12,7 @@ from hyperloader.codec.batch import collate, encode_words
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.quantised import quantise
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.tagger import Tagger
 
 
@@ -71,7 +71,7 @@ def test_answers_stay_valid_with_random_weights() -> None:
     model = tiny_model(codec, random=True)
     quantise(model)
     windows = encode_words(codec, ("play", "the", "song", "little", "robin"), "music")
-    (found,) = Decoder(model, codec).decode(windows)
+    (found,) = SentTDecoder(model, codec).decode(windows)
     assert all(
         0 <= s.word_start < s.word_end <= 5 and s.label in codec.labels["music"]
         for s in found.spans
@@ -87,7 +87,7 @@ def test_the_builtin_tagger_finds_nearly_the_same(shared: Path) -> None:
     batch = collate(windows, codec.pieces.pad)
 
     def right() -> tuple[list[list[object]], int]:
-        found = Decoder(subject.model, codec).decode_batch(batch)
+        found = SentTDecoder(subject.model, codec).decode_batch(batch)
         spans = [[(s.word_start, s.word_end, s.label) for s in f.spans] for f in found]
         truth = [[(s.word_start, s.word_end, s.label) for s in e.spans] for e in examples]
         return spans, sum(len(set(a) & set(b)) for a, b in zip(spans, truth, strict=True))

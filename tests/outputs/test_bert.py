@@ -20,13 +20,13 @@ from transformers import (
 )
 
 from helpers import tiny_backbone, tiny_codec
+from hyperloader.backbones.loading import load_backbone, meta_backbone
 from hyperloader.errors import CheckpointError, ConfigError
+from hyperloader.modeling.active import NoActiveWeightsError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.inject import NoActiveWeightsError
-from hyperloader.modeling.modules.layers import PrefixWeights
-from hyperloader.modeling.pretrained import load_token_tagger, save_pretrained
+from hyperloader.modeling.modules.prefix import PrefixWeights
 from hyperloader.outputs.sentt.model import TaggingModel
-from hyperloader.outputs.token_tags.model import TokenTagger, load_encoder, meta_encoder
+from hyperloader.outputs.token_tags.model import TokenTagger
 
 torch.set_num_threads(1)  # models this small are slower on several
 
@@ -53,12 +53,20 @@ def tagger_of(
 ) -> TokenTagger:
     """With random attached parts, so that all of them act."""
     config = CONFIG.model_copy(update=settings)
-    model = TokenTagger(backbone or bert(), config, tags)
+    model = TokenTagger(backbone or bert(), config, tags={"one": tags})
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.source.parameters():
             parameter.normal_(0.0, 0.3, generator=generator)
     return model.eval()
+
+
+def encode(model: TokenTagger, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    with model.use("one"):
+        return model.backbone(ids, attention_mask=mask).last_hidden_state
+
+
+ONE = {"task_ids": torch.tensor([0])}
 
 
 def inputs() -> tuple[Tensor, Tensor]:
@@ -71,13 +79,13 @@ def inputs() -> tuple[Tensor, Tensor]:
 def test_counts_for_bert_base() -> None:
     config = ModelConfig(method="unipelt-bert", tasks=("atis",))
     with torch.device("meta"):
-        model = TokenTagger(meta_encoder(), config, tags=7)
+        model = TokenTagger(meta_backbone("bert-base"), config, tags={"atis": 7})
     backbone = sum(p.numel() for p in model.backbone.parameters())
     assert backbone == 109_482_240 - (768 * 768 + 768)  # bert-base without its pooling layer
     trainable = 11_083_376 + 7 * 769
     assert model.parameter_counts() == {"trainable": trainable, "total": backbone + trainable}
-    prefixes = {s: w for s, w in model.weights(torch.tensor([0])).items() if len(w) == 4}
-    assert sum(isinstance(w, PrefixWeights) for w in prefixes.values()) == 12
+    made = model.weights(torch.tensor([0])).values()
+    assert sum(isinstance(w, PrefixWeights) for w in made) == 12
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -85,29 +93,29 @@ def test_masks_of_every_kind_see_the_prefix_and_not_the_padding(attention: str) 
     model = tagger_of(bert(attn_implementation=attention))
     ids, mask = inputs()
     with torch.no_grad():
-        states = model.encode(ids, mask)
+        states = encode(model, ids, mask)
         changed = ids.masked_fill(mask == 0, 7)
-        other = model.encode(changed, mask)
+        other = encode(model, changed, mask)
     # The gates take the mean over all positions, padding included, as published.
     assert (states - other)[mask.bool()].abs().max() > 0
     with torch.no_grad():
         for name, parameter in model.source.named_parameters():
             if "gate_weight" in name:
                 parameter.zero_()
-        states, other = model.encode(ids, mask), model.encode(changed, mask)
+        states, other = encode(model, ids, mask), encode(model, changed, mask)
         torch.testing.assert_close(states[mask.bool()], other[mask.bool()])
-        whole = model.encode(ids, torch.ones_like(ids))
-        torch.testing.assert_close(whole, model.encode(ids))
+        whole = encode(model, ids, torch.ones_like(ids))
+        torch.testing.assert_close(whole, encode(model, ids))
         prefix = model.source.sources[0]
         prefix.network[2].weight.mul_(3.0)
-        assert (model.encode(ids, mask) - states)[mask.bool()].abs().max() > 1e-3
+        assert (encode(model, ids, mask) - states)[mask.bool()].abs().max() > 1e-3
 
 
 def test_two_implementations_of_attention_agree() -> None:
     ids, mask = inputs()
     with torch.no_grad():
         eager, sdpa = (
-            tagger_of(bert(attn_implementation=kind)).encode(ids, mask)
+            encode(tagger_of(bert(attn_implementation=kind)), ids, mask)
             for kind in ("eager", "sdpa")
         )
     torch.testing.assert_close(eager[mask.bool()], sdpa[mask.bool()], atol=1e-5, rtol=1e-5)
@@ -125,7 +133,7 @@ def test_prefix_attention_is_what_it_is_by_hand() -> None:
     attention.register_forward_hook(lambda _, given, out: seen.update(x=given[0], y=out[0]))
     ids, _ = inputs()
     with torch.no_grad():
-        model.encode(ids)
+        encode(model, ids)
         (w,) = [w for w in model.weights(torch.tensor([0])).values() if type(w) is PrefixWeights]
         x = seen["x"]
         assert w.gate_weight is not None
@@ -149,7 +157,9 @@ def test_the_family_shares_its_names(family: str) -> None:
     model = tagger_of(backbone)
     ids, mask = inputs()
     first = torch.tensor([[1, 3], [1, 2], [1, 1]])
-    out = model.train()(ids, mask, first=first, labels=torch.tensor([[0, 4], [2, -100], [1, 3]]))
+    out = model.train()(
+        ids, mask, first=first, **ONE, labels=torch.tensor([[0, 4], [2, -100], [1, 3]])
+    )
     assert out.logits.shape == (3, 2, 5)
     out.loss.backward()
     silent = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
@@ -159,19 +169,21 @@ def test_the_family_shares_its_names(family: str) -> None:
 
 def test_backbones_of_other_kinds_are_refused() -> None:
     distil = DistilBertModel(DistilBertConfig(vocab_size=9, dim=8, n_layers=1, n_heads=2))
-    with pytest.raises(ConfigError, match=r"DistilBertModel is not of the BERT family \(bert"):
-        TokenTagger(distil, CONFIG, 3)
-    with pytest.raises(ConfigError, match="'lora' is for a T5 backbone and TokenTagger is not"):
-        TokenTagger(bert(), ModelConfig(method="lora", tasks=("a",)), 3)
-    with pytest.raises(ConfigError, match="T5ForConditionalGeneration is not of the BERT family"):
-        TokenTagger(tiny_backbone(tiny_codec()), CONFIG, 3)
+    with pytest.raises(ConfigError, match=r"unknown kind of backbone 'distilbert'.*, bert,"):
+        TokenTagger(distil, CONFIG, tags={"one": 3})
+    with pytest.raises(ConfigError, match="has no decoder; choose another method"):
+        TokenTagger(bert(), ModelConfig(method="hyperdecoder", tasks=("a",)), tags={"a": 3})
+    with pytest.raises(ConfigError, match="stands on an encoder, and a T5 backbone has a decoder"):
+        TokenTagger(tiny_backbone(tiny_codec()), CONFIG, tags={"one": 3})
+    with pytest.raises(ConfigError, match="the head and the model differ in the task 'two'"):
+        TokenTagger(bert(), CONFIG, tags={"one": 3, "two": 3})
     with pytest.raises(ConfigError, match="did you mean 'bert-base'"):
-        meta_encoder("bert-bas")
+        meta_backbone("bert-bas")
     model = tagger_of()
     with pytest.raises(NoActiveWeightsError):
         model.backbone(inputs()[0])
     with pytest.raises(ConfigError, match="already has modules attached"):
-        TokenTagger(model.backbone, CONFIG, 3)
+        TokenTagger(model.backbone, CONFIG, tags={"one": 3})
 
 
 def test_words_take_the_state_of_their_first_sub_token() -> None:
@@ -184,7 +196,9 @@ def test_words_take_the_state_of_their_first_sub_token() -> None:
         # A prefix that nobody looks at: its keys are zero and its number small against -1e9.
         other = BertForTokenClassification(BertConfig(**SIZE, num_labels=5)).eval()
         other.bert.load_state_dict(model.backbone.state_dict())
-        other.classifier.load_state_dict(model.head.state_dict())
+        head = model.source.sources[2].groups[0].weights
+        other.classifier.weight.copy_(head["weight"][0, 0])
+        other.classifier.bias.copy_(head["bias"][0, 0])
         for layer in model.backbone.encoder.layer:
             layer.attention.self._forward_pre_hooks.clear()
             layer.attention.self._forward_pre_hooks_with_kwargs.clear()
@@ -192,7 +206,7 @@ def test_words_take_the_state_of_their_first_sub_token() -> None:
         ids, mask = inputs()
         first = torch.tensor([[1, 3, 6], [1, 2, 0], [1, 0, 0]])
         expected = other(ids, attention_mask=mask).logits
-        ours = model(ids, mask, first=first).logits
+        ours = model(ids, mask, first=first, **ONE).logits
         for row in range(3):
             torch.testing.assert_close(ours[row], expected[row, first[row]])
         labels = torch.tensor([[0, 4, 1], [2, 3, -100], [1, -100, -100]])
@@ -200,7 +214,7 @@ def test_words_take_the_state_of_their_first_sub_token() -> None:
         scattered[torch.arange(3)[:, None], first] = labels
         scattered[1, 0], scattered[2, 0] = -100, -100
         loss = other(ids, attention_mask=mask, labels=scattered).loss
-        torch.testing.assert_close(model(ids, mask, first=first, labels=labels).loss, loss)
+        torch.testing.assert_close(model(ids, mask, first=first, **ONE, labels=labels).loss, loss)
 
 
 def test_it_learns_what_the_head_alone_cannot() -> None:
@@ -208,13 +222,15 @@ def test_it_learns_what_the_head_alone_cannot() -> None:
     final = {}
     for attached in (True, False):
         torch.manual_seed(0)
-        model = TokenTagger(bert(), CONFIG, tags=2).train()
+        model = TokenTagger(bert(), CONFIG, tags={"one": 2}).train()
         frozen = {n: p.clone() for n, p in model.named_parameters() if not p.requires_grad}
         learnt = [p for p in model.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(learnt if attached else model.head.parameters(), lr=1e-2)
+        optimiser = torch.optim.AdamW(
+            learnt if attached else model.source.sources[2].parameters(), lr=1e-2
+        )
         for _ in range(150):
             ids = torch.randint(5, 50, (16, 8))
-            loss = model(ids, first=torch.arange(8).expand(16, -1), labels=ids % 7 % 2).loss
+            loss = model(ids, first=torch.arange(8).expand(16, -1), **ONE, labels=ids % 7 % 2).loss
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -228,17 +244,17 @@ def test_it_learns_what_the_head_alone_cannot() -> None:
 def test_it_is_saved_and_loaded(tmp_path: Path, whole: bool) -> None:
     base = bert()
     base.save_pretrained(tmp_path / "base")
-    encoder = load_encoder(str(tmp_path / "base"))
+    encoder = load_backbone(str(tmp_path / "base"))
     assert not any(name.startswith("pooler") for name, _ in encoder.named_parameters())
     model = tagger_of(encoder, tags=4)
     model.backbone_name = str(tmp_path / "base")
-    save_pretrained(model, tmp_path / "saved", whole=whole)
-    loaded = load_token_tagger(tmp_path / "saved")
+    model.save_pretrained(tmp_path / "saved", whole=whole)
+    loaded = TokenTagger.from_pretrained(tmp_path / "saved")
     first = torch.tensor([[1, 2]] * 3)
     with torch.no_grad():
-        expected = model(*inputs(), first=first).logits
-        assert torch.equal(loaded(*inputs(), first=first).logits, expected)
-    with pytest.raises(CheckpointError, match="holds a unipelt-bert model, which has a tagging"):
+        expected = model(*inputs(), first=first, **ONE).logits
+        assert torch.equal(loaded(*inputs(), first=first, **ONE).logits, expected)
+    with pytest.raises(CheckpointError, match="model that answers by 'token_tags'"):
         TaggingModel.from_pretrained(tmp_path / "saved")
     with pytest.raises(ConfigError, match="none' cannot be loaded"):
-        load_encoder(str(tmp_path / "none"))
+        load_backbone(str(tmp_path / "none"))

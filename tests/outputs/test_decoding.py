@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
-from hyperloader.codec.batch import EncodedWindow, collate, encode_example, encode_words
+from hyperloader.codec.batch import collate, encode_example, encode_words
+from hyperloader.codec.windows import EncodedWindow
+from hyperloader.outputs.decoded import tag_words
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.decisions import find_decisions
-from hyperloader.outputs.sentt.decoding.decoder import Decoder, tag_words
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.outputs.sentt.grammar import Grammar
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tags import sbio_to_spans, spans_to_sbio
@@ -36,7 +38,7 @@ def test_decoding_is_what_the_oracle_finds(seed: int) -> None:
     model = sharpened(CODEC, seed)
     windows = windows_of(CODEC, [*LABELS] * 2)
     answers = [oracle(model, CODEC, window) for window in windows]
-    decoder = Decoder(model, CODEC)
+    decoder = SentTDecoder(model, CODEC)
     for batch_size in (1, 3, 64):
         decoded = decoder.decode(windows, batch_size=batch_size)
         for found, answer in zip(decoded, answers, strict=True):
@@ -52,7 +54,7 @@ def test_the_random_models_use_labels_of_several_pieces_and_shared_prefixes() ->
     windows = windows_of(CODEC, [*LABELS] * 2)
     for seed in range(3):
         for found, window in zip(
-            Decoder(sharpened(CODEC, seed), CODEC).decode(windows), windows, strict=True
+            SentTDecoder(sharpened(CODEC, seed), CODEC).decode(windows), windows, strict=True
         ):
             used |= {
                 (window.task, span.label, span.word_end - span.word_start > 1)
@@ -74,7 +76,7 @@ def test_a_label_that_begins_like_inside_never_ends_as_inside_without_a_span() -
         model.backbone.shared.weight[inside[0]] *= 50
         model.backbone.shared.weight[codec.pieces.sentinels] *= 20
     windows = [w for s in SENTENCES for w in encode_words(codec, s.split(), "t")]
-    for found, window in zip(Decoder(model, codec).decode(windows), windows, strict=True):
+    for found, window in zip(SentTDecoder(model, codec).decode(windows), windows, strict=True):
         assert_same(found.spans, oracle(model, codec, window))
 
 
@@ -83,7 +85,7 @@ def test_three_hundred_labels() -> None:
     codec = tiny_codec({"t": labels})
     model = sharpened(codec, 1)
     windows = [w for s in SENTENCES for w in encode_words(codec, s.split(), "t")]
-    decoded = Decoder(model, codec).decode(windows)
+    decoded = SentTDecoder(model, codec).decode(windows)
     for found, window in zip(decoded, windows, strict=True):
         assert_same(found.spans, oracle(model, codec, window))
     assert len({span.label for found in decoded for span in found.spans}) > 1
@@ -93,7 +95,7 @@ def test_a_task_without_labels_is_all_outside_and_certain() -> None:
     codec = tiny_codec({"none": ()})
     model = tiny_model(codec, random=True)
     windows = encode_words(codec, ["a", "b"], "none")
-    assert Decoder(model, codec).decode(windows)[0].spans == []
+    assert SentTDecoder(model, codec).decode(windows)[0].spans == []
     with_target = encode_example(codec, Example(("a", "b"), (), "none"))
     decisions = find_decisions(with_target, codec, Grammar(codec.tag_ids))
     assert len(decisions.choice) == 0
@@ -102,7 +104,7 @@ def test_a_task_without_labels_is_all_outside_and_certain() -> None:
 
 def test_an_empty_sentence_has_no_spans() -> None:
     model = tiny_model(CODEC, random=True)
-    decoder = Decoder(model, CODEC)
+    decoder = SentTDecoder(model, CODEC)
     windows = encode_words(CODEC, [], "music")
     assert decoder.decode(windows)[0].spans == []
     assert decoder.decode([]) == []
@@ -118,7 +120,7 @@ def test_an_empty_sentence_has_no_spans() -> None:
 )
 def test_any_words_get_valid_spans(words: list[str], task: str, seed: int, max_words: int) -> None:
     codec = tiny_codec(max_words=max_words, overlap=2)
-    (spans,) = tag_words(Decoder(MODELS[seed], codec), [encode_words(codec, words, task)])
+    (spans,) = tag_words(SentTDecoder(MODELS[seed], codec), [encode_words(codec, words, task)])
     check_spans(spans, len(words))
     for span in spans:
         assert span.label in LABELS[task]
@@ -132,14 +134,14 @@ MODELS = [sharpened(CODEC, seed) for seed in range(4)]
 def test_decoding_leaves_the_model_in_its_mode() -> None:
     model = tiny_model(CODEC, random=True, dropout=0.5).train()
     windows = windows_of(CODEC, ["music"] * 2)
-    first, second = (Decoder(model, CODEC).decode(windows) for _ in range(2))
+    first, second = (SentTDecoder(model, CODEC).decode(windows) for _ in range(2))
     assert first == second  # no dropout
     assert model.training
 
 
 def test_weights_changed_by_training_change_the_answer() -> None:
     model = sharpened(CODEC, 0)
-    decoder, windows = Decoder(model, CODEC), windows_of(CODEC, ["music"] * 4)
+    decoder, windows = SentTDecoder(model, CODEC), windows_of(CODEC, ["music"] * 4)
     before = decoder.decode(windows)
     with torch.no_grad():
         model.source.task_embeddings.weight.add_(3.0)

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
-from hyperloader.codec.batch import EncodedWindow, collate, encode_words
+from hyperloader.codec.batch import collate, encode_words
+from hyperloader.codec.windows import EncodedWindow, Window
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import HyperloaderError
+from hyperloader.outputs.decoded import tag_words
 from hyperloader.outputs.sentt.decoding import search as search_module
-from hyperloader.outputs.sentt.decoding.decoder import Decoder, _batches, tag_words
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder, _batches
 from hyperloader.outputs.sentt.decoding.draft import Layout
 from hyperloader.outputs.sentt.decoding.search import search
 from hyperloader.outputs.sentt.model import TaggingModel
@@ -62,7 +64,7 @@ def test_the_answer_is_that_of_one_token_at_a_time(
 ) -> None:
     model = MODELS[seed]
     answers = [oracle(model, CODEC, window) for window in windows]
-    decoder = Decoder(model, CODEC)
+    decoder = SentTDecoder(model, CODEC)
     for _ in range(2):  # the second time with a memory of the first
         for found, answer in zip(decoder.decode(windows, batch_size=size), answers, strict=True):
             assert_same(found.spans, answer)
@@ -76,7 +78,7 @@ def test_the_answer_is_that_of_one_token_at_a_time(
 def test_no_draft_however_wrong_changes_the_answer(
     data: st.DataObject, windows: list[EncodedWindow], seed: int
 ) -> None:
-    model, decoder = MODELS[seed], Decoder(MODELS[seed], CODEC)
+    model, decoder = MODELS[seed], SentTDecoder(MODELS[seed], CODEC)
     width = max(1, *(window.words for window in windows))
     draft = [  # any tags of the task, also I where no span is open
         [
@@ -89,7 +91,14 @@ def test_no_draft_however_wrong_changes_the_answer(
     batch = collate(windows, CODEC.pieces.pad)
     sentinels = torch.tensor(CODEC.pieces.sentinels)
     with torch.no_grad():
-        answer = search(model, decoder.paths, sentinels, batch, torch.tensor(draft))
+        answer = search(
+            model,
+            decoder.paths,
+            sentinels,
+            batch,
+            torch.tensor(draft),
+            scorer=decoder.scorer,
+        )
     for window, row in zip(windows, answer.tags.tolist(), strict=True):
         tags = [decoder.paths.names[tag] for tag in row[: window.words]]
         assert tags == oracle(model, CODEC, window).tags
@@ -97,20 +106,20 @@ def test_no_draft_however_wrong_changes_the_answer(
 
 def test_a_drafted_inside_without_a_span_is_no_label_that_begins_like_it() -> None:
     (window,) = encode_words(CODEC, ["denver"], "flights")
-    decoder = Decoder(MODELS[0], CODEC)
+    decoder = SentTDecoder(MODELS[0], CODEC)
     first = decoder.paths.first["flights"]
     tags = {tag: first + i for i, tag in enumerate(CODEC.tag_ids["flights"])}
     begins = decoder.paths.choices[tags["I_stop"], 0]
     assert begins == decoder.paths.choices[tags["I"], 0]
 
-    def judge(layout: Layout, live: Tensor, now: Tensor, logits: Tensor) -> Tensor:
-        wanted = torch.zeros_like(logits)
+    def scorer(hidden: Tensor, layout: Layout, live: Tensor, now: Tensor) -> Tensor:
+        wanted = torch.zeros(len(hidden), len(decoder.paths.tokens) + 1)
         wanted[:, begins] = 9.0
         return wanted
 
     batch, draft = collate([window], CODEC.pieces.pad), torch.tensor([[tags["I"]]])
     sentinels = torch.tensor(CODEC.pieces.sentinels)
-    answer = search(MODELS[0], decoder.paths, sentinels, batch, draft, judge=judge)
+    answer = search(MODELS[0], decoder.paths, sentinels, batch, draft, scorer=scorer)
     assert answer.tags.tolist() == [[tags["I_stop"]]]
 
 
@@ -126,7 +135,7 @@ def test_how_far_a_pass_looks_ahead_does_not_matter(
         for w in encode_words(CODEC, s.split(), t)
     ]
     for model in (MODELS[0], MODELS[7]):
-        for found, window in zip(Decoder(model, CODEC).decode(windows), windows, strict=True):
+        for found, window in zip(SentTDecoder(model, CODEC).decode(windows), windows, strict=True):
             assert_same(found.spans, oracle(model, CODEC, window))
 
 
@@ -138,7 +147,7 @@ def test_real_sentences_with_their_label_sets(corpus: str, shared: Path) -> None
     for codec in (tiny_codec(labels), tiny_codec(labels, label_text="readable")):
         model = sharpened(codec, 2)
         windows = [w for e in examples for w in encode_words(codec, e.words[:12], corpus)]
-        decoded = Decoder(model, codec).decode(windows, batch_size=4)
+        decoded = SentTDecoder(model, codec).decode(windows, batch_size=4)
         for found, window in zip(decoded, windows, strict=True):
             assert_same(found.spans, oracle(model, codec, window))
         assert any(found.spans for found in decoded)
@@ -151,7 +160,7 @@ def test_a_thousand_labels_with_shared_prefixes() -> None:
     assert len(codec.labels["t"]) > 1000
     model = sharpened(codec, 1)
     windows = [w for s in SENTENCES[:2] for w in encode_words(codec, s.split(), "t")]
-    for found, window in zip(Decoder(model, codec).decode(windows), windows, strict=True):
+    for found, window in zip(SentTDecoder(model, codec).decode(windows), windows, strict=True):
         assert_same(found.spans, oracle(model, codec, window))
 
 
@@ -159,7 +168,7 @@ def test_a_sentence_longer_than_any_window_is_tagged_to_its_end() -> None:
     codec = tiny_codec(max_words=6, overlap=2)
     windows = encode_words(codec, WORDS, "music")
     assert len(windows) > 4
-    decoder = Decoder(MODELS[0], codec)
+    decoder = SentTDecoder(MODELS[0], codec)
     (spans,) = tag_words(decoder, [windows])
     check_spans(spans, len(WORDS))
     assert spans[-1].word_end > windows[0].window.end
@@ -172,7 +181,7 @@ def test_a_sentence_longer_than_any_window_is_tagged_to_its_end() -> None:
 
 def test_a_draft_that_is_right_takes_few_passes() -> None:
     model = tiny_model(CODEC, random=True)
-    decoder = Decoder(model, CODEC)
+    decoder = SentTDecoder(model, CODEC)
     windows = [w for s in SENTENCES for w in encode_words(CODEC, s.split(), "flights")]
     decoder.decode(windows, batch_size=1)
     tokens = sum(2 * window.words for window in windows)
@@ -180,7 +189,7 @@ def test_a_draft_that_is_right_takes_few_passes() -> None:
     decoder.decode(windows, batch_size=1)
     assert decoder.work.passes <= first < tokens
     assert decoder.work.passes <= 2 * len(windows)  # a memory of just these sentences
-    forgetful = Decoder(model, CODEC, learn=False)
+    forgetful = SentTDecoder(model, CODEC, learn=False)
     forgetful.decode(windows, batch_size=1)
     once = forgetful.work.passes
     forgetful.decode(windows, batch_size=1)
@@ -208,7 +217,7 @@ def test_alternatives_are_the_probabilities_of_the_other_tags(task: str) -> None
     words = SENTENCES[1].split()[:3]
     for model in (MODELS[1],):
         (window,) = encode_words(CODEC, words, task)
-        (found,) = Decoder(model, CODEC).decode([window], alternatives=100)
+        (found,) = SentTDecoder(model, CODEC).decode([window], alternatives=100)
         assert found.alternatives is not None
         answer = oracle(model, CODEC, window)
         expected = brute_force(answer, window, model)
@@ -220,7 +229,7 @@ def test_alternatives_are_the_probabilities_of_the_other_tags(task: str) -> None
                 assert probability == pytest.approx(together, abs=1e-4, rel=1e-3)
             chosen = next(a for a in alternatives if answer.tags[i] in a.tags)
             assert chosen.tags == (answer.tags[i],)
-        (best,) = Decoder(model, CODEC).decode([window], alternatives=1)
+        (best,) = SentTDecoder(model, CODEC).decode([window], alternatives=1)
         assert best.alternatives == [a[:1] for a in found.alternatives]
 
 
@@ -233,7 +242,6 @@ def test_the_order_of_ties_is_by_token_id() -> None:
 
 def test_weights_are_generated_once_for_all_rows_of_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
     model, asked = sharpened(CODEC, 0), []
-    assert model.output_scale  # measured once, with a pass of its own
     forward = model.source.forward
 
     def spy(task_ids: torch.Tensor) -> object:
@@ -243,7 +251,7 @@ def test_weights_are_generated_once_for_all_rows_of_a_task(monkeypatch: pytest.M
     monkeypatch.setattr(model.source, "forward", spy)
     tasks = sorted(LABELS) * 3
     windows = [encode_words(CODEC, SENTENCES[i % 5].split(), t)[0] for i, t in enumerate(tasks)]
-    Decoder(model, CODEC).decode_batch(collate(windows, CODEC.pieces.pad))
+    SentTDecoder(model, CODEC).decode_batch(collate(windows, CODEC.pieces.pad))
     assert [sorted(ids) for ids in asked] == [sorted(set(model.task_ids(tasks).tolist()))]
 
 
@@ -251,7 +259,9 @@ def test_bfloat16_gives_valid_spans() -> None:
     model = sharpened(CODEC, 0).to(torch.bfloat16)
     tasks = sorted(LABELS)
     sentences = [encode_words(CODEC, s.split(), tasks[i % 3]) for i, s in enumerate(SENTENCES)]
-    for sentence, spans in zip(SENTENCES, tag_words(Decoder(model, CODEC), sentences), strict=True):
+    for sentence, spans in zip(
+        SENTENCES, tag_words(SentTDecoder(model, CODEC), sentences), strict=True
+    ):
         check_spans(spans, len(sentence.split()))
         assert all(0 < span.score <= 1.001 for span in spans if span.score is not None)
 
@@ -261,7 +271,7 @@ def test_scores_that_are_no_numbers_are_an_error() -> None:
     with torch.no_grad():
         model.backbone.decoder.final_layer_norm.weight.fill_(torch.nan)
     with pytest.raises(HyperloaderError, match="not finite"):
-        Decoder(model, CODEC).decode(encode_words(CODEC, ["a"], "music"))
+        SentTDecoder(model, CODEC).decode(encode_words(CODEC, ["a"], "music"))
 
 
 @settings(max_examples=50)
@@ -274,7 +284,7 @@ def test_batches_hold_every_window_once_within_their_limits(
     sizes: Sequence[tuple[int, str]], batch_size: int, max_tokens: int
 ) -> None:
     windows = [
-        EncodedWindow([0] * (2 * words + 2), [], task, words, (0, words))  # type: ignore[arg-type]
+        EncodedWindow([0] * (2 * words + 2), [], task, ((0,),) * words, Window(0, words))
         for words, task in sizes
     ]
     found = list(_batches(windows, batch_size, max_tokens))

@@ -9,16 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import LABELS, tiny_codec, tiny_model
-from hyperloader.codec.batch import EncodedWindow, collate, encode_example
+from hyperloader.codec.batch import collate, encode_example
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
-from hyperloader.outputs.objective import Objective
+from hyperloader.outputs.loss import choice_loss, token_loss
 from hyperloader.outputs.sentt.decisions import Decisions, find_decisions
 from hyperloader.outputs.sentt.grammar import Grammar
-from hyperloader.outputs.sentt.losses import decision_loss, token_loss
+from hyperloader.outputs.sentt.loss import SentTLoss, decision_scores
 from hyperloader.training.optim import rate_factor
 from hyperloader.types import Example, Span
 
 CODEC = tiny_codec()
+
+
+def decision_loss(
+    states: torch.Tensor,
+    decisions: Decisions,
+    grammar: Grammar,
+    output: torch.Tensor,
+    scale: float,
+    smoothing: float,
+) -> torch.Tensor:
+    scores = decision_scores(states, decisions, grammar, output, scale)
+    return choice_loss(scores, decisions.allowed, decisions.choice, smoothing)
 
 
 def by_hand(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
@@ -145,12 +158,12 @@ def test_an_objective_counts_what_it_sums() -> None:
     model = tiny_model(CODEC)
     with torch.no_grad():
         model.backbone.shared.weight.zero_()
-    full = Objective(model, CODEC, TrainingSection(loss="full"))
+    full = SentTLoss(model, CODEC, TrainingSection(loss="full"))
     batch = collate(BATCH, CODEC.pieces.pad)
     assert full.count(BATCH) == int((batch.labels != -100).sum())
     expected = torch.log(torch.tensor(float(model.backbone.config.vocab_size)))
     assert full(BATCH).item() / full.count(BATCH) == pytest.approx(float(expected), rel=1e-5)
-    few = Objective(model, CODEC, TrainingSection(loss="decisions"))
+    few = SentTLoss(model, CODEC, TrainingSection(loss="decisions"))
     options = find_decisions(BATCH, CODEC, few.grammar).allowed.sum(1).float()
     assert few.count(BATCH) == len(options) < full.count(BATCH)
     assert few(BATCH).item() == pytest.approx(float(options.log().sum()), rel=1e-5)

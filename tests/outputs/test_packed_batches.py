@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import LABELS, randomise, tiny_codec, tiny_model
-from hyperloader.backbones.sites import T5
-from hyperloader.codec.batch import EncodedWindow, collate, encode_example
+from helpers import LABELS, methods_on, randomise, tiny_codec, tiny_model
+from hyperloader.backbones.t5.family import T5
+from hyperloader.codec.batch import collate, encode_example
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
-from hyperloader.modeling.methods import METHODS
-from hyperloader.outputs.objective import Objective
+from hyperloader.outputs.sentt.loss import SentTLoss
 from hyperloader.outputs.sentt.rows import pack
 from hyperloader.types import Example, Span
 
@@ -37,18 +37,14 @@ MIXED = batch("music", "flights", "one", "music", "flights", "flights", "music",
 ONE_TASK = batch(*["flights"] * 7)
 
 
-def methods() -> list[str]:
-    return [name for name, row in METHODS.items() if row.family is T5 and not row.single_task]
-
-
 @pytest.mark.parametrize("windows", [MIXED, ONE_TASK], ids=["tasks-mixed", "one-task"])
-@pytest.mark.parametrize("method", methods())
+@pytest.mark.parametrize("method", methods_on(T5(), several=True))
 def test_the_loss_and_its_gradients_are_those_of_the_padded_forward_pass(
     method: str, windows: list[EncodedWindow]
 ) -> None:
     model = tiny_model(CODEC, method=method)
     randomise(model)
-    objective = Objective(model, CODEC, TrainingSection(loss="full"))
+    objective = SentTLoss(model, CODEC, TrainingSection(loss="full"))
     found = objective(windows)
     found.backward()
     gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -76,7 +72,7 @@ def test_the_loss_and_its_gradients_are_those_of_the_padded_forward_pass(
 @pytest.mark.parametrize("loss", ["decisions", "full"])
 def test_terms_are_read_where_their_windows_stand(loss: Literal["decisions", "full"]) -> None:
     model = tiny_model(CODEC, random=True)
-    objective = Objective(model, CODEC, TrainingSection(loss=loss))
+    objective = SentTLoss(model, CODEC, TrainingSection(loss=loss))
     alone = [float(objective([one]).detach()) for one in MIXED]
     assert float(objective(MIXED).detach()) == pytest.approx(sum(alone), rel=1e-5)
     means = [loss / objective.count([one]) for loss, one in zip(alone, MIXED, strict=True)]
@@ -99,14 +95,13 @@ def test_every_window_is_there_once_whole_and_among_its_own_task(
 ) -> None:
     windows = [window(task, words) for task, words in drawn]
     packed = pack(windows, pad=CODEC.pieces.pad, start=CODEC.pieces.pad)
-    tasks = packed.tasks * (packed.input_ids.shape[0] if len(packed.tasks) == 1 else 1)
     sources = int((packed.input_ids != CODEC.pieces.pad).sum())
     assert sources == sum(len(w.source) for w in windows)
     for one, row, offset in zip(windows, packed.row.tolist(), packed.offset.tolist(), strict=True):
         end = offset + len(one.target)
         fed = packed.decoder_input_ids[row, offset:end].tolist()
         assert fed == [CODEC.pieces.pad, *one.target[:-1]]
-        assert tasks[row] == one.task
+        assert packed.tasks[row] == one.task
         assert packed.target_mask is not None
         near = packed.target_mask[row, 0, end - 1] == 0
         assert near.nonzero()[:, 0].tolist() == list(range(offset, end))

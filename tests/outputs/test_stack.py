@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from helpers import LABELS, SENTENCES, randomise, tiny_codec
 from hyperloader.codec.batch import collate, encode_words
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.sentt.decoding.decoder import Decoder
+from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.outputs.sentt.decoding.packing import GROUP, Packing
 from hyperloader.outputs.sentt.decoding.stack import DecoderStack
 from hyperloader.outputs.sentt.model import TaggingModel
@@ -67,7 +67,7 @@ def test_every_family_decodes_as_one_token_at_a_time(name: str) -> None:
         for i, sentence in enumerate(SENTENCES[:3])
         for window in encode_words(CODEC, sentence.split(), tasks[i % 3])
     ]
-    decoder = Decoder(model, CODEC)
+    decoder = SentTDecoder(model, CODEC)
     mixed = decoder.decode_batch(collate(windows, CODEC.pieces.pad))
     for found, again, window in zip(
         decoder.decode(windows, batch_size=2), mixed, windows, strict=True

@@ -12,6 +12,8 @@ from training_helpers import corpora
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 POSITIONS = 40
+# Of unipelt-bert: its prefixes, its adapters and LoRA, its head.
+HEAD_WEIGHT = "sources.2.groups.0.weights.weight"
 
 
 @cache

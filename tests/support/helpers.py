@@ -10,10 +10,13 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from hyperloader.backbones.family import Family
 from hyperloader.backbones.t5.scratch import scratch_backbone
 from hyperloader.codec.batch import Batch, collate, encode_example
 from hyperloader.codec.tokenizer import train_tokenizer
+from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.methods import METHODS
 from hyperloader.outputs.sentt.codec import CodecConfig, SentTCodec
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.types import Example, Span
@@ -51,14 +54,7 @@ def tiny_codec(labels: Mapping[str, Sequence[str]] = LABELS, **config: Any) -> S
 def tiny_backbone(codec: SentTCodec, *, seed: int = 0, dropout: float = 0.0) -> PreTrainedModel:
     """A random T5 (64 wide, 2+2 layers) for the tokenizer of ``codec``."""
     torch.manual_seed(seed)
-    return scratch_backbone(
-        "tiny",
-        vocab_size=len(codec.tokenizer),
-        sentinels=codec.pieces.sentinels,
-        pad=codec.pieces.pad,
-        eos=codec.pieces.eos,
-        dropout=dropout,
-    )
+    return scratch_backbone("tiny", codec.tokenizer, dropout=dropout)
 
 
 def tiny_model(
@@ -114,6 +110,19 @@ def run(model: TaggingModel, batch: Batch) -> tuple[Tensor, Tensor]:
     return out.logits, F.cross_entropy(
         out.logits.flatten(0, 1), batch.labels.flatten(), ignore_index=-100, reduction="sum"
     )
+
+
+def methods_on(family: Family, *, several: bool = False) -> list[str]:
+    """The methods that attach to backbones of ``family``; with ``several`` those for many tasks."""
+
+    def attaches(name: str) -> bool:
+        try:
+            METHODS[name].on(family)
+        except ConfigError:
+            return False
+        return not (several and METHODS[name].single_task)
+
+    return [name for name in METHODS if attaches(name)]
 
 
 def mt5_like_tokenizer() -> PreTrainedTokenizerFast:

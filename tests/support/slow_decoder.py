@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from helpers import tiny_model
-from hyperloader.codec.batch import EncodedWindow
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tags import sbio_to_spans

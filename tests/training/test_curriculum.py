@@ -146,7 +146,7 @@ def test_a_restored_sampler_goes_on_with_the_same_sequence(
 
 
 def window(words: int, task: str = "a") -> EncodedWindow:
-    return EncodedWindow([1], [1], task, words, Window(0, words))
+    return EncodedWindow([1], [1], task, ((1,),) * words, Window(0, words))
 
 
 def test_short_sentences_first_and_equals_not_in_the_order_of_their_file() -> None:

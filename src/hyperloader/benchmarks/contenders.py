@@ -18,7 +18,8 @@ from torch import Tensor
 
 from hyperloader.benchmarks.models import MeasuredModel, PlantedScorer
 from hyperloader.benchmarks.timing import Contender
-from hyperloader.codec.batch import Batch, EncodedWindow, collate, encode_example, encode_words
+from hyperloader.codec.batch import Batch, collate, encode_example, encode_words
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.outputs.decoded import DecodedWindow
 from hyperloader.outputs.sentt.decoding.constraint import prefix_constraint
 from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder, Work

@@ -34,7 +34,7 @@ from hyperloader.benchmarks.timing import (
     peak_memory,
     take_turns,
 )
-from hyperloader.codec.batch import EncodedWindow
+from hyperloader.codec.windows import EncodedWindow
 
 BATCHES = (1, 8, 32, 128)
 

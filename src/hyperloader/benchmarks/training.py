@@ -17,7 +17,8 @@ from hyperloader.benchmarks.decoding import Advance, device_name
 from hyperloader.benchmarks.models import SEED, check_shape, move_model, planted_model
 from hyperloader.benchmarks.timing import in_fresh_process, peak_memory, seconds_of
 from hyperloader.builtin import BUILTIN
-from hyperloader.codec.batch import EncodedWindow, encode_example
+from hyperloader.codec.batch import encode_example
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpora

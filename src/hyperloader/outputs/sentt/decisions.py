@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hyperloader.codec.batch import EncodedWindow
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.grammar import Grammar
 from hyperloader.tags import OUTSIDE

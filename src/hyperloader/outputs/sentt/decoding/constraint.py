@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from hyperloader.codec.batch import EncodedWindow
+from hyperloader.codec.windows import EncodedWindow
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.tags import INSIDE, OUTSIDE
 
