@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # A part may import from the layers above its own, and from its own part. Parts of one layer stay
 # apart unless they stand in TOGETHER.
 LAYERS = (
-    {"types", "tags", "errors", "store", "config", "builtin", "calibration"},
+    {"types", "tags", "words", "errors", "store", "config", "builtin", "calibration"},
     {"backbones"},
     {"corpora", "codec", "modeling"},
     {"outputs"},
@@ -28,6 +28,7 @@ LAYERS = (
 )
 TOGETHER = {
     "tags": {"types"},
+    "words": {"errors"},
     "builtin": {"errors"},
     "config": {"errors"},
     "store": {"errors"},

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,8 +27,13 @@ def tag(
         typer.Argument(
             metavar="[RUN] [TEXT]...",
             help="The folder of a training run or a checkpoint (default: the builtin tagger), then "
-            "sentences (default: standard input).",
+            "sentences (default: standard input). A sentence that comes first and is one word is "
+            "given with --text.",
         ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="A sentence, also of one word only; may be repeated."),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task (an error lists them).")] = None,
     file: Annotated[
@@ -69,6 +75,7 @@ def tag(
 
     check_options(batch_size, min_score, alternatives)
     run, texts = _run_and_texts(given or [])
+    texts += text or []
     tagger = Tagger.from_pretrained(run, device, precision=precision)
     if task is None:
         if len(tagger.tasks) > 1:
@@ -117,15 +124,17 @@ def _together(tags: tuple[str, ...]) -> str:
 
 
 def _run_and_texts(given: list[str]) -> tuple[str, list[str]]:
-    """The run comes first and is one word; a first sentence of one word must not be a folder."""
+    """The run, which comes first and is one word or a folder, and the sentences."""
     first = given[0] if given else ""
     path = Path(first)
-    looks_like_one = os.sep in first and not any(letter.isspace() for letter in first)
-    if first == BUILTIN or (first and path.is_dir()) or (looks_like_one and path.exists()):
+    if len(first.split()) != 1:
+        return (first, given[1:]) if first.strip() and path.is_dir() else (BUILTIN, given)
+    if first == BUILTIN or path.is_dir() or (os.sep in first and path.exists()):
         return first, given[1:]
-    if looks_like_one:
-        raise ConfigError(f"there is no run {first}; leave it away to use the builtin tagger")
-    return BUILTIN, given
+    raise ConfigError(
+        f"there is no run {first}; omit it to use the builtin tagger, or tag it as a sentence "
+        f"with --text {shlex.quote(first)}"
+    )
 
 
 def _lines(texts: list[str] | None, files: list[Path] | None) -> Iterator[str]:
