@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_model, read_config, write_model
 from hyperloader.outputs.registry import output_named
-from hyperloader.store import MANIFEST, atomic_folder, check_folder, read_json
+from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, read_json
+from hyperloader.trust import is_path, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 CODEC = "codec.json"
 TOKENIZER = "tokenizer"
 CALIBRATION = "calibration.json"
+CARD = "README.md"
 CHECKPOINTS = "checkpoints"
 TRAINER = "trainer.json"
 
@@ -40,10 +43,14 @@ class Checkpoint:
 
 
 def write_checkpoint(
-    folder: Path, model: AttachedModel, codec: Codec, dtype: torch.dtype = torch.float32
+    folder: Path,
+    model: AttachedModel,
+    codec: Codec,
+    dtype: torch.dtype = torch.float32,
+    whole: bool | None = None,
 ) -> None:
     """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
-    write_model(model, folder, dtype=dtype)
+    write_model(model, folder, whole, dtype)
     about = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
     (folder / CODEC).write_text(json.dumps(about, indent=1))
     codec.tokenizer.save_pretrained(folder / TOKENIZER)
@@ -55,12 +62,30 @@ def save_checkpoint(
     codec: Codec,
     dtype: torch.dtype = torch.float32,
     calibration: Calibration | None = None,
+    *,
+    whole: bool | None = None,
+    card: str | None = None,
+    overwrite: bool = False,
 ) -> None:
-    """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``."""
-    with atomic_folder(folder) as temporary:
-        write_checkpoint(temporary, model, codec, dtype)
+    """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``.
+
+    Args:
+        whole: store the backbone's frozen weights too; default: only if it has no name, or only
+            a path, which is none on another machine.
+        card: the model card, which becomes README.md.
+        overwrite: replace a checkpoint that ``folder`` holds.
+
+    Raises:
+        TargetError: ``folder`` holds something else, or (without ``overwrite``) a checkpoint.
+    """
+    if whole is None and model.backbone_name is not None and is_path(model.backbone_name):
+        whole = True
+    with atomic_folder(folder, Kind.CHECKPOINT, overwrite=overwrite) as temporary:
+        write_checkpoint(temporary, model, codec, dtype, whole)
         if calibration is not None:
             _write_calibration(temporary, calibration)
+        if card is not None:
+            (temporary / CARD).write_text(card, encoding="utf-8")
 
 
 def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
@@ -71,7 +96,7 @@ def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
     """
     folder = folder.resolve()
     check_folder(folder)
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, Kind.CHECKPOINT, overwrite=True) as temporary:
         shutil.copytree(
             folder,
             temporary,
@@ -95,13 +120,14 @@ def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
     """
     folder = checkpoint_folder(path)
     try:
-        output = output_named(str(read_config(folder)["output"]))
-        model = load_model(output.model, folder, tagging_only=tagging_only)
+        about_model = read_config(folder)
+        output = output_named(str(about_model["output"]))
+        model = load_model(output.model, folder, tagging_only=tagging_only, config=about_model)
         about = read_json(folder / CODEC)
         config = CodecConfig(**about["codec"])
         codec = output.codec(_tokenizer(folder / TOKENIZER, tagging_only), about["labels"], config)
         output.check(model, codec)
-    except (ValidationError, KeyError, TypeError, ConfigError) as error:
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{folder} is not usable: {error}") from error
     return Checkpoint(model, codec, _read_calibration(folder / CALIBRATION))
 
@@ -118,8 +144,9 @@ def is_run(path: Path) -> bool:
 
 
 def complete_checkpoints(run: Path) -> list[Path]:
-    """The run's complete checkpoints, oldest first."""
-    return sorted((run / CHECKPOINTS).glob("step-*"))
+    """The run's complete checkpoints, oldest first. Folders of other names are not ours."""
+    found = (p for p in (run / CHECKPOINTS).glob("step-*") if is_step_name(p.name))
+    return sorted(found, key=lambda folder: int(folder.name.removeprefix("step-")))
 
 
 def best_checkpoint(run: Path) -> Path:
@@ -134,12 +161,22 @@ def best_checkpoint(run: Path) -> Path:
             f"{run} has no checkpoint yet; go on with: hyperloader train --resume {run}"
         )
     best = read_json(folders[-1] / TRAINER).get("best_step")
+    if best is not None and type(best) is not int:
+        raise CheckpointError(
+            f"{folders[-1] / TRAINER} is damaged (best_step is {best!r:.60}); give one of the "
+            f"checkpoints in {run / CHECKPOINTS} instead of the run"
+        )
     return run / CHECKPOINTS / step_name(best) if best is not None else folders[-1]
 
 
 def step_name(step: int) -> str:
     """The folder name of the checkpoint after ``step`` steps."""
     return f"step-{step:08d}"
+
+
+def is_step_name(name: str) -> bool:
+    """Whether :func:`step_name` gives this name."""
+    return re.fullmatch(r"step-[0-9]{8,}", name) is not None
 
 
 def _read_calibration(path: Path) -> Calibration | None:
@@ -170,9 +207,7 @@ def _link(source: str, target: str) -> None:
 def _tokenizer(folder: Path, tagging_only: bool) -> "PreTrainedTokenizerBase | LightTokenizer":
     if tagging_only and (light := light_tokenizer(folder)) is not None:
         return light
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
+        return load_tokenizer(folder)
+    except (OSError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{folder} holds no usable tokenizer: {error}") from error

@@ -27,7 +27,7 @@ class DataSection(Section):
     fraction: float = Field(1.0, gt=0, le=1, description="share of train and validation used")
     temperature: float = Field(10.0, gt=0, description="task sampling, p proportional to n^(1/T)")
     batches: Literal["per_task", "mixed"] = Field(
-        "per_task", description="one task a batch (the paper), or each row its own task"
+        "per_task", description="one task per batch (the paper), or one per row"
     )
     draw: Literal["epochs", "replacement"] = Field(
         "epochs", description="every sentence once before any twice, or with replacement"
@@ -36,39 +36,66 @@ class DataSection(Section):
         "none", description="easy tasks and sentences first: by words, or by the model's own loss"
     )
     curriculum_start: float = Field(
-        0.1, gt=0, le=1, description="easiest share of tasks and sentences that it begins with"
+        0.1, gt=0, le=1, description="share of tasks and sentences to begin with"
     )
     curriculum_steps: int | None = Field(
-        None, gt=0, description="steps until everything may be drawn; default: half of all"
+        None,
+        gt=0,
+        description="steps until everything may be drawn; default: half of training.steps",
     )
     curriculum_after: int | None = Field(
-        None, ge=0, description="step after which it begins; default: 0, for loss the warm-up"
+        None, ge=0, description="step after which it begins; default: 0, or the warm-up for loss"
     )
 
 
-class TrainingSection(Section):
-    """The optimisation."""
+class OptimisationSection(Section):
+    """The optimisation of a model, whatever it learns."""
 
     steps: int = Field(2**18, gt=0)
-    batch_size: int = Field(32, gt=0, description="sentences a step, over all processes")
-    gradient_accumulation: int = Field(1, gt=0, description="parts that a process cuts a step in")
-    learning_rate: float = Field(3e-4, gt=0)
+    batch_size: int = Field(32, gt=0, description="sentences per step, over all processes")
+    gradient_accumulation: int = Field(1, gt=0, description="parts that a process cuts a step into")
+    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    learning_rate: float = Field(
+        3e-4, gt=0, description="peak; adafactor: relative to the size of each parameter"
+    )
+    schedule: Literal["constant", "linear", "rsqrt"] = Field(
+        "constant", description="after the warm-up: constant, linear to zero, or 1/sqrt(step)"
+    )
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of adamw")
+    epsilon: float = Field(1e-8, gt=0, description="of adamw")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
+    precision: Literal["float32", "bf16"] = "float32"
+
+    def peak_rate(self, parameter: str) -> float:
+        """The highest learning rate of the parameter with this name."""
+        return self.learning_rate
+
+
+class TrainingSection(OptimisationSection):
+    """The optimisation of a tagger."""
+
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        description="train for so long instead; numbers of steps become shares of it",
+    )
     backbone_learning_rate: float | None = Field(
         None, gt=0, description="for trained parameters of the backbone; default: learning_rate"
     )
-    schedule: Literal["constant", "linear"] = "constant"
-    warmup_steps: int = Field(0, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = Field(1e-8, gt=0)
-    clip_norm: float = Field(1.0, gt=0)
     loss: Literal["full", "decisions"] = Field(
         "full", description="cross-entropy of all tokens (the paper), or of the decisions alone"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     loss_reduction: Literal["mean", "sum"] = Field("mean", description="over the tokens of a batch")
-    precision: Literal["float32", "bf16"] = "float32"
     gradient_checkpointing: bool = False
+
+    def peak_rate(self, parameter: str) -> float:
+        """The backbone may have a rate of its own."""
+        if parameter.startswith("backbone.") and self.backbone_learning_rate is not None:
+            return self.backbone_learning_rate
+        return self.learning_rate
 
 
 class ValidationSection(Section):
@@ -77,7 +104,7 @@ class ValidationSection(Section):
     every: int = Field(1000, gt=0, description="steps between validations (and checkpoints)")
     select: Literal["loss", "f1", "last"] = "loss"
     sentences: int | None = Field(
-        None, gt=0, description="validation sentences of a task for F1 at most; default: all"
+        None, gt=0, description="at most so many validation sentences per task for F1; default: all"
     )
 
 

@@ -18,10 +18,12 @@ change how the visible ones are split.
 import re
 import unicodedata
 from functools import cache
+from typing import Literal, get_args
 
 from hyperloader.errors import ConfigError, unknown
 
-WORD_RULES = ("whitespace", "punctuation", "text", "text-hyphens")
+WordRule = Literal["whitespace", "punctuation", "text", "text-hyphens"]
+WORD_RULES: tuple[WordRule, ...] = get_args(WordRule)
 
 _BLANK_SEPARATED = re.compile(r"\S+")
 _ZWJ, _KEYCAP = "\u200d", "\u20e3"

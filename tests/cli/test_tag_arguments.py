@@ -16,7 +16,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data.parent / "run"
 
 
-@pytest.mark.parametrize("name", ["nosuch", "runs/nosuch", "./nosuch", "https://a.b/c"])
+@pytest.mark.parametrize("name", ["nosuch", "runs/a/nosuch", "./nosuch", "https://a.b/c"])
 @pytest.mark.parametrize("sentences", [(), ("a b c",), ("a b c", "d")])
 def test_a_mistyped_run_is_never_tagged_as_text(name: str, sentences: tuple[str, ...]) -> None:
     said = refused("tag", name, "--task", "restaurant", *sentences)

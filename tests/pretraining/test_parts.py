@@ -13,20 +13,20 @@ from hyperloader.errors import ConfigError
 from hyperloader.pretraining.backbone import build_backbone, check_fit
 from hyperloader.pretraining.measures import decisions
 from hyperloader.pretraining.objectives import Symbols
-from hyperloader.pretraining.optim import build_optimizer, rate_factor
 from hyperloader.pretraining.recipe import (
     BackboneSection,
-    OptimisationSection,
+    PretrainingSection,
     load_pretrain_recipe,
     pretrain_recipe_names,
 )
+from hyperloader.training.optim import build_optimizer, rate_factor
 
 torch.set_num_threads(1)
 
 
 def test_adafactor_is_that_of_transformers() -> None:
     """The same steps as another implementation with T5's settings."""
-    config = OptimisationSection(optimizer="adafactor", learning_rate=0.01, schedule="constant")
+    config = PretrainingSection(optimizer="adafactor", learning_rate=0.01, schedule="constant")
     torch.manual_seed(0)
     ours, theirs = (torch.nn.Linear(6, 5) for _ in range(2))
     theirs.load_state_dict(ours.state_dict())
@@ -56,7 +56,7 @@ def test_adafactor_is_that_of_transformers() -> None:
     ],
 )
 def test_schedules(schedule: Any, expected: dict[int, float]) -> None:
-    config = OptimisationSection(steps=100, warmup_steps=4, schedule=schedule)
+    config = PretrainingSection(steps=100, warmup_steps=4, schedule=schedule)
     assert {s: rate_factor(s, config) for s in expected} == pytest.approx(expected)
 
 

@@ -30,7 +30,7 @@ def test_a_run_stopped_between_goes_on_exactly(whole: Path, prepared: Path, tmp_
         pretrainer.train()
     assert (run / CHECKPOINT.format(14)).is_dir()
     again = resume_pretraining(run)
-    assert again.progression.step == 14
+    assert again.state.step == 14
     again.train()
     assert exact(run) == exact(whole)
     assert_same_checkpoint(run / CHECKPOINT.format(30), whole / CHECKPOINT.format(30))
@@ -48,7 +48,7 @@ def test_a_killed_run_goes_on_exactly(whole: Path, prepared: Path, tmp_path: Pat
     steps = len(log(run))
     assert 16 <= steps < 30
     again = resume_pretraining(run)
-    assert again.progression.step == steps // 10 * 10 > 0
+    assert again.state.step == steps // 10 * 10 > 0
     again.train()
     assert exact(run) == exact(whole)
     assert_same_checkpoint(run / CHECKPOINT.format(30), whole / CHECKPOINT.format(30))

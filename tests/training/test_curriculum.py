@@ -197,7 +197,7 @@ def test_training_begins_with_the_easiest_task(tmp_path: Path, kind: str) -> Non
         if step > after and pacing.share(step) <= 0.5:
             assert tasks == {easiest}
     assert pacing.share(after + 4) <= 0.5
-    assert bool(trainer.progression.order) == (kind == "loss")
+    assert bool(trainer.state.order) == (kind == "loss")
 
 
 def test_two_processes_follow_the_order_that_one_found(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_the_default_pacing_is_half_of_the_steps_after_the_warm_up() -> None:
     assert pacing(curriculum="loss", **chosen) == Pacing(0.5, 7, 4)
     windows = {"a": [window(3)]}
     late = recipe(data={"curriculum": "loss"}, training={"steps": 5, "warmup_steps": 5})
-    with pytest.raises(ConfigError, match=r"begin after step 5 of 5; set data\.curriculum_after"):
+    with pytest.raises(ConfigError, match=r"begin after step 5 of 5; lower data\.curriculum_after"):
         build_sampler(late, windows)
     assert build_sampler(late.model_copy(update={"data": recipe().data}), windows).sizes == {"a": 1}
 

@@ -1,4 +1,4 @@
-"""``hyperloader pretrain`` and ``pretrain-check``: a T5 of one's own from plain text."""
+"""``hyperloader pretrain`` and ``pretrain-check``: your own T5 from plain text."""
 
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ def pretrain(
     text: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder of .txt and .txt.xz files.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="small, tiny or a YAML file.")] = "small",
+    recipe: Annotated[str, typer.Option(help="builtin, tiny or a YAML file.")] = "builtin",
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Where to save; default: runs/NAME-TIME.")
     ] = None,
@@ -32,14 +32,17 @@ def pretrain(
         typer.Option("--set", metavar="KEY=VALUE", help="Set a recipe's key; may be repeated."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with this run, exactly.")
+        Path | None, typer.Option(metavar="RUN", help="Resume this run, exactly.")
     ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Resume even if all checkpoints are damaged.")
+    ] = False,
 ) -> None:
     """Train a small T5 on plain text, to be used as a backbone.
 
     Text is hidden and restored (T5's span corruption, and the same in the tagger's layout).
-    Held-out loss, alignment and tokens a second are printed as it runs and kept in
-    RUN/log.jsonl; a killed run goes on with --resume RUN. The result is RUN/backbone.
+    Progress is shown on stderr and kept in RUN/log.jsonl, with held-out loss and alignment. A run
+    that was stopped or killed is resumed with --resume RUN. The result is RUN/backbone.
 
     Examples:
 
@@ -51,20 +54,24 @@ def pretrain(
     """
     from hyperloader.pretraining.recipe import load_pretrain_recipe
     from hyperloader.pretraining.start import finish, resume_pretraining, start_pretraining
+    from hyperloader.training.processes import is_first_process
+    from hyperloader.training.progress import progress_console
 
-    console = _console()
+    console, progress = _console(), progress_console(quiet=not is_first_process())
+    if from_scratch and resume is None:
+        raise ConfigError("--from-scratch goes with --resume RUN; a new run starts there anyway")
     if resume is not None:
         if text is not None or out is not None or prepared is not None or settings or steps:
-            raise ConfigError("--resume goes on with a run as it was; leave the other options away")
-        pretrainer = resume_pretraining(resume, console=console)
-        console.print(f"going on with {resume} after step {pretrainer.progression.step:,}")
+            raise ConfigError("--resume continues a run as it was; omit the other options")
+        pretrainer = resume_pretraining(resume, console=progress, from_scratch=from_scratch)
+        console.print(f"resuming {resume} after step {pretrainer.state.step:,}")
     else:
         if text is None and prepared is None:
             raise ConfigError("give --text DIR (a folder of .txt files) or --resume RUN")
         short = [f"training.steps={steps}"] if steps else []
         chosen = load_pretrain_recipe(recipe, [*(settings or []), *short])
         out = out or Path("runs") / f"pretrain-{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-        pretrainer = start_pretraining(chosen, text, out, prepared=prepared, console=console)
+        pretrainer = start_pretraining(chosen, text, out, prepared=prepared, console=progress)
     console.print(pretrainer.summary())
     pretrainer.train()
     backbone = finish(pretrainer)

@@ -1,60 +1,58 @@
-"""The pre-training loop: everything random is a function of the step, so resuming is exact."""
+"""The pre-training loop of a backbone."""
 
-import json
 import math
-import shutil
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from rich.console import Console
 from transformers import PreTrainedModel
 
-from hyperloader.checkpoint import CHECKPOINTS, TRAINER, step_name
-from hyperloader.errors import ConfigError, TrainingError
-from hyperloader.modeling.pretrained import write_tensors
+from hyperloader.errors import TrainingError
 from hyperloader.pretraining.backbone import write_backbone
 from hyperloader.pretraining.batches import Corruption, DenoisingBatch, Sequences
 from hyperloader.pretraining.measures import Denoiser, HeldOut, tensors
 from hyperloader.pretraining.objectives import Symbols
-from hyperloader.pretraining.optim import build_optimizer, rate_factor
 from hyperloader.pretraining.prepared import Prepared
-from hyperloader.pretraining.progress import PretrainingProgress
 from hyperloader.pretraining.recipe import PretrainRecipe
-from hyperloader.store import atomic_folder
-from hyperloader.training.interrupt import Interrupt, Stopped
-from hyperloader.training.optim import set_rate
-from hyperloader.training.processes import any_process, autocast
-from hyperloader.training.run import OPTIMIZER, RunFolder, optimizer_tensors
+from hyperloader.training.engine import LoopState, StepResult, TrainingLoop
+from hyperloader.training.processes import autocast
+from hyperloader.training.run import RunFolder
 
 
 @dataclass
-class Progression:
-    """Where a run stands; all of it goes into a checkpoint. ``tokens``: sources and targets."""
+class PretrainerState(LoopState):
+    """Where a pre-training run stands.
 
-    step: int = 0
+    Attributes:
+        tokens: of sources and targets, so far.
+        drawn: segments drawn of each source.
+        counts: sub-tokens of each source of the text.
+    """
+
     tokens: int = 0
     drawn: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
 
-class Pretrainer:
+class Pretrainer(TrainingLoop[PretrainerState]):
     """Trains ``backbone`` to restore hidden text.
 
     Args:
         prepared: the text and its tokenizer.
         run: where the log and the checkpoints go.
+        console: where progress is shown; None: nowhere.
 
     Raises:
         ConfigError: the batch size does not divide by processes times accumulation, or the
             tokenizer has too few sentinels.
     """
+
+    title = "pre-training"
+    unit = "tokens"
 
     def __init__(
         self,
@@ -66,14 +64,7 @@ class Pretrainer:
         console: Console | None = None,
     ) -> None:
         config = recipe.training
-        self.recipe, self.prepared, self.run, self.accelerator = recipe, prepared, run, accelerator
-        self.console = console or Console(quiet=True)
-        parts = accelerator.num_processes * config.gradient_accumulation
-        if config.batch_size % parts:
-            raise ConfigError(
-                f"training.batch_size {config.batch_size} does not divide into "
-                f"{accelerator.num_processes} processes x {config.gradient_accumulation} parts"
-            )
+        self.recipe, self.prepared = recipe, prepared
         symbols = Symbols.of(prepared.tokenizer)
         corruption = Corruption(symbols, recipe.objectives)
         self.sequences = Sequences(
@@ -85,11 +76,19 @@ class Pretrainer:
         )
         self.held_out = HeldOut(prepared, corruption, recipe.evaluation.sequences)
         self.denoiser = Denoiser(backbone, symbols.pad, config.vocabulary)
-        self.optimizer = build_optimizer(backbone, config)
         if config.compile:
             self.denoiser.compile()
-        self.step_module = accelerator.prepare(self.denoiser)
-        self.progression = Progression(counts=prepared.counts)
+        super().__init__(
+            backbone,
+            self.denoiser,
+            config,
+            PretrainerState(counts=prepared.counts),
+            run,
+            accelerator,
+            seed=recipe.seed,
+            every=recipe.evaluation.every,
+            console=console,
+        )
 
     def summary(self) -> str:
         """One line on what is trained on what."""
@@ -103,72 +102,29 @@ class Pretrainer:
         )
 
     def restore(self, folder: Path) -> None:
-        """Go on from a checkpoint whose weights ``backbone`` was made with.
+        """Resume from a checkpoint whose weights ``backbone`` was made with.
 
         Raises:
             TrainingError: the text is not the one that the run was started with.
+            CheckpointError: what is stored does not fit.
         """
-        state = self.run.restore(folder, self.denoiser.backbone, self.optimizer)
-        if state["counts"] != self.prepared.counts:
+        state = self.run.restore(folder, PretrainerState, self.denoiser.backbone, self.optimizer)
+        if state.counts != self.prepared.counts:
             raise TrainingError(
                 f"the text in {self.prepared.folder} is not what {self.run.path} was trained on; "
                 "restore it or start a new run"
             )
-        self.progression = Progression(**state)
-        self.sequences.sampler.restore(self.progression.drawn)
+        self.state = state
+        self.sequences.sampler.restore(state.drawn)
 
-    def train(self) -> Progression:
-        """Train to the recipe's last step.
+    def _loop(self) -> None:
+        # The next step's text is hidden while this step's gradients are computed.
+        with ThreadPoolExecutor(1) as self._ahead:
+            self._coming = self._fetch_ahead(self.state.step + 1)
+            super()._loop()
 
-        Raises:
-            TrainingError: a loss or a gradient that is not finite.
-            Stopped: a signal asked for it; a checkpoint of the last whole step is written.
-        """
-        config, state = self.recipe.training, self.progression
-        if self.accelerator.is_main_process:
-            self.run.cut_log(state.step)
-        if state.step == 0:
-            self._save()
-        started, before, idle = time.monotonic(), state.tokens, 0.0
-        with (
-            Interrupt() as interrupt,
-            PretrainingProgress(self.console, config.steps, state.step) as progress,
-            # The next step's text is hidden while this step's gradients are computed.
-            ThreadPoolExecutor(1) as ahead,
-        ):
-            coming = ahead.submit(self._fetch, state.step + 1)
-            for step in range(state.step + 1, config.steps + 1):
-                batch, drawn = coming.result()
-                coming = ahead.submit(self._fetch, step + 1)
-                loss, norm, tokens = self._step(step, batch)
-                state.step, state.tokens, state.drawn = step, state.tokens + tokens, drawn
-                speed = (state.tokens - before) / (time.monotonic() - started - idle)
-                rate = self.optimizer.param_groups[0]["lr"]
-                self._log(
-                    "train",
-                    step=step,
-                    objective=batch.objective,
-                    loss=loss,
-                    learning_rate=rate,
-                    gradient_norm=norm,
-                    tokens=state.tokens,
-                    tokens_per_second=round(speed),
-                )
-                progress.step(step, loss, rate, speed)
-                stop = any_process(self.accelerator, interrupt.requested)
-                if step % self.recipe.evaluation.every == 0 or step == config.steps:
-                    paused = time.monotonic()
-                    self._evaluate(progress, speed)
-                    self._save()
-                    idle += time.monotonic() - paused
-                elif stop:
-                    self._save()
-                if stop:
-                    raise Stopped(
-                        f"stopped after step {step}; go on with: "
-                        f"hyperloader pretrain --resume {self.run.path}"
-                    )
-        return state
+    def _fetch_ahead(self, step: int) -> "Future[tuple[DenoisingBatch, dict[str, int]]]":
+        return self._ahead.submit(self._fetch, step)
 
     def _fetch(self, step: int) -> tuple[DenoisingBatch, dict[str, int]]:
         """This process's rows of a step, and what has been drawn with them."""
@@ -176,63 +132,41 @@ class Pretrainer:
         batch = self.sequences.step(step, rank, world)
         return batch, self.sequences.sampler.state()
 
-    def _step(self, step: int, batch: DenoisingBatch) -> tuple[float, float, int]:
-        """One update; its loss a target token, gradient norm and tokens."""
-        config, accelerator = self.recipe.training, self.accelerator
-        world, rank = accelerator.num_processes, accelerator.process_index
-        # Seeded anew each step, so that dropout needs no state in the checkpoint.
-        seed = np.random.SeedSequence([self.recipe.seed, step, rank]).generate_state(1, np.uint64)
-        torch.manual_seed(int(seed[0] >> np.uint64(1)))
-        set_rate(self.optimizer, rate_factor(step, config))
-        source, target = tensors(batch, accelerator.device)
+    def _step(self, step: int, at: float) -> StepResult:
+        batch, drawn = self._coming.result()
+        self._coming = self._fetch_ahead(step + 1)
+        source, target = tensors(batch, self.accelerator.device)
         pad = self.denoiser.pad
         sizes = torch.stack([target.ne(pad).sum(), source.ne(pad).sum()])
-        targets, sources = (int(n) for n in accelerator.reduce(sizes, reduction="sum"))
-        self.step_module.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=accelerator.device)
-        parts = config.gradient_accumulation
-        for part in range(parts):
-            last = part + 1 == parts
-            with nullcontext() if last else accelerator.no_sync(self.step_module):
-                with autocast(self.accelerator, self.recipe.training.precision):
-                    loss = self.step_module(source[part::parts], target[part::parts]) / targets
-                # Gradients are averaged over processes; each computed its share of the sum.
-                accelerator.backward(loss * world)
-            total += loss.detach()
-        value = float(accelerator.reduce(total, reduction="sum"))
-        norm = float(accelerator.clip_grad_norm_(self.denoiser.parameters(), config.clip_norm))
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            raise TrainingError(
-                f"the {'gradient' if math.isfinite(value) else 'loss'} is not finite at step {step}"
-                f"; the last good checkpoint is {self.run.newest()}; lower training.learning_rate "
-                "or use precision float32"
-            )
-        self.optimizer.step()
-        return value, norm, targets + sources
+        targets, sources = (int(n) for n in self.accelerator.reduce(sizes, reduction="sum"))
+        parts = self.config.gradient_accumulation
+        loss, norm = self._update(
+            step, at, [(source[part::parts], target[part::parts]) for part in range(parts)], targets
+        )
+        self.state.tokens += targets + sources
+        self.state.drawn = drawn
+        entry = {"objective": batch.objective, "tokens": self.state.tokens}
+        return StepResult(loss, norm, targets + sources, entry)
 
-    def _evaluate(self, progress: PretrainingProgress, speed: float) -> None:
-        if self.accelerator.is_main_process:
-            with autocast(self.accelerator, self.recipe.training.precision):
-                found = self.held_out(self.denoiser)
-            state = self.progression
-            self._log("evaluation", step=state.step, tokens=state.tokens, **found)
-            progress.measured(state.step, found, state.tokens, speed)
+    def _evaluate(self) -> dict[str, Any]:
+        with autocast(self.accelerator, self.recipe.training.precision):
+            return self.held_out(self.denoiser)
 
-    def _save(self) -> None:
-        """Write the checkpoint of this step; the older ones are then removed."""
-        if self.accelerator.is_main_process:
-            backbone, state = self.denoiser.backbone, self.progression
-            target = self.run.path / CHECKPOINTS / step_name(state.step)
-            with atomic_folder(target) as folder:
-                write_backbone(folder, backbone, self.prepared.tokenizer)
-                write_tensors(folder / OPTIMIZER, optimizer_tensors(backbone, self.optimizer))
-                (folder / TRAINER).write_text(json.dumps(vars(state), indent=1))
-            for old in target.parent.iterdir():  # with what a crash left half-written
-                if old.name != target.name:
-                    shutil.rmtree(old, ignore_errors=True)
-        self.accelerator.wait_for_everyone()
+    def _record(self, found: dict[str, Any]) -> None:
+        state = self.state
+        if not math.isfinite(found["loss"]):
+            raise self._not_finite("held-out loss", state.step)
+        self._log("evaluation", step=state.step, tokens=state.tokens, **found)
+        parts = ", ".join(
+            f"{key.removesuffix('_loss')} {value:.4f}"
+            for key, value in found.items()
+            if key.endswith("_loss")
+        )
+        self.progress.say(
+            f"step {state.step:,}  held-out loss {found['loss']:.4f} ({parts})  "
+            f"aligned: hidden words {found['hidden_words']:.1%}, copy {found['copy']:.1%}  "
+            f"{state.tokens:,} tokens"
+        )
 
-    def _log(self, kind: str, **entry: Any) -> None:
-        if self.accelerator.is_main_process:
-            self.run.log(kind=kind, **entry)
+    def _write(self, folder: Path) -> None:
+        write_backbone(folder, self.denoiser.backbone, self.prepared.tokenizer)

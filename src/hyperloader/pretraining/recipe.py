@@ -1,11 +1,11 @@
-"""The recipe of a pre-training run, as YAML with no unknown keys."""
+"""The recipe of a pre-training run: YAML, unknown keys refused."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hyperloader.config import Section, parse_model, read_recipe, recipe_names
+from hyperloader.config import OptimisationSection, Section, parse_model, read_recipe, recipe_names
 
 Objective = Literal["spans", "words", "restore", "copy"]
 FOLDER = "pretrain"
@@ -13,32 +13,33 @@ Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class TextSection(Section):
-    """Which text is read how often, and what of it is never trained on."""
+    """How often each text is read, and how much of it is held out."""
 
     weights: dict[str, Share] = Field(
         default_factory=dict,
-        description="file name pattern -> how often beside a file of 1 (first match; 0: left out)",
+        description="file name pattern -> how often it is read (default 1; first match)",
     )
-    held_out: int = Field(1000, gt=1, description="one line in so many is never trained on")
+    held_out: int = Field(1000, gt=1, description="one line in this many is never trained on")
 
 
 class TokenizerSection(Section):
-    """The tokenizer: one that lies in a folder, or one learnt from a sample of the text."""
+    """The tokenizer: an existing one, or one learnt from a sample of the text."""
 
-    folder: str | None = Field(None, description="use this tokenizer; the rest is then unused")
+    folder: str | None = Field(None, description="use the tokenizer in this folder")
     vocab_size: int = Field(16000, gt=300, description="pieces, bytes included, sentinels not")
-    sentinels: int = Field(256, ge=8, description="a window of the tagger holds one word less")
-    lowercase: bool = Field(False, description="read capital letters as small ones")
+    sentinels: int = Field(256, ge=8, description="a window of the tagger holds one word fewer")
+    lowercase: bool = Field(False, description="lower-case the text")
     sample_characters: int = Field(20_000_000, gt=0, description="of the weighted text")
-    labels: tuple[str, ...] = Field((), description="label texts that are to take few pieces")
-    label_share: float = Field(0.01, ge=0, lt=1, description="label texts in the sample")
+    labels: tuple[str, ...] = Field((), description="label texts that should take few pieces")
+    label_share: float = Field(0.01, ge=0, lt=1, description="share of label texts in the sample")
 
 
 class BackboneSection(Section):
-    """The shape of the T5, or the folder of one to go on from."""
+    """The shape of the T5, or one to continue from."""
 
     start: str | None = Field(
-        None, description="go on from this backbone and its tokenizer; the rest is then unused"
+        None,
+        description="continue from the backbone in this folder; the shape is then unused",
     )
     d_model: int = Field(256, gt=0)
     d_ff: int = Field(768, gt=0)
@@ -49,29 +50,29 @@ class BackboneSection(Section):
     feed_forward_proj: str = "gated-gelu"
     dropout: float = Field(0.0, ge=0, lt=1)
     first_embeddings: Literal["random", "neighbours"] = Field(
-        "random", description="of pieces: drawn, or factorised counts of neighbours in the text"
+        "random", description="of pieces: random, or factorised counts of neighbours in the text"
     )
-    neighbours: int = Field(4, gt=0, description="places to each side that count as near")
+    neighbours: int = Field(4, gt=0, description="how many places to each side count as near")
     first_weights: Literal["structured", "t5"] = Field(
         "structured", description="made for alignment by sentinel, or T5's own random ones"
     )
 
 
 class ObjectivesSection(Section):
-    """What is to be restored. Lengths are in sub-tokens."""
+    """What the backbone learns to restore. Lengths are in sub-tokens."""
 
     mix: dict[Objective, Share] = Field(
-        {"spans": 1.0}, description="share of the steps of each objective"
+        {"spans": 1.0}, description="share of the steps for each objective"
     )
     source_tokens: int = Field(256, ge=16, description="length of every source")
     noise: float = Field(0.15, gt=0, lt=0.6, description="share of sub-tokens in hidden spans")
     mean_span: float = Field(3.0, ge=1, description="mean length of a hidden span")
-    hidden_words: float = Field(0.15, gt=0, lt=1, description="share of hidden words of `words`")
+    hidden_words: float = Field(0.15, gt=0, lt=1, description="share of words that `words` hides")
     swapped_words: float = Field(
-        0.0, ge=0, le=1, description="share of these that stand at one another's places"
+        0.0, ge=0, le=1, description="share of these that are swapped instead"
     )
     random_first: float = Field(
-        0.5, ge=0, le=1, description="share of examples whose first sentinel is drawn, not 0"
+        0.5, ge=0, le=1, description="share of examples whose first sentinel is random, not 0"
     )
 
     @field_validator("mix")
@@ -82,33 +83,28 @@ class ObjectivesSection(Section):
         return mix
 
 
-class OptimisationSection(Section):
-    """The optimisation."""
+class PretrainingSection(OptimisationSection):
+    """The optimisation of a backbone."""
 
     steps: int = Field(10_000, gt=0)
-    batch_size: int = Field(64, gt=0, description="sequences a step, over all processes")
-    gradient_accumulation: int = Field(1, gt=0, description="parts that a process cuts a step in")
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    batch_size: int = Field(64, gt=0, description="sequences per step, over all processes")
     learning_rate: float = Field(
-        1e-3, gt=0, description="adafactor: relative to the size of each parameter"
+        1e-3, gt=0, description="peak; adafactor: relative to the size of each parameter"
     )
     schedule: Literal["constant", "linear", "rsqrt"] = "linear"
     warmup_steps: int = Field(200, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
     betas: tuple[float, float] = Field((0.9, 0.98), description="of adamw")
-    clip_norm: float = Field(1.0, gt=0)
     vocabulary: Literal["full", "batch"] = Field(
-        "full", description="what the answer is told from: all pieces, or those of the batch"
+        "full", description="candidates of the loss: all pieces, or those in the batch"
     )
-    precision: Literal["float32", "bf16"] = "float32"
     compile: bool = Field(False, description="torch.compile; worth it on a GPU")
 
 
 class EvaluationSection(Section):
-    """When held-out text is looked at, and a checkpoint written."""
+    """When the model is measured on held-out text, and a checkpoint written."""
 
     every: int = Field(500, gt=0, description="steps between evaluations (and checkpoints)")
-    sequences: int = Field(64, gt=0, description="held-out sequences of each measure at most")
+    sequences: int = Field(64, gt=0, description="at most so many held-out sequences per measure")
 
 
 class PretrainRecipe(Section):
@@ -119,7 +115,7 @@ class PretrainRecipe(Section):
     tokenizer: TokenizerSection = TokenizerSection()
     backbone: BackboneSection = BackboneSection()
     objectives: ObjectivesSection = ObjectivesSection()
-    training: OptimisationSection = OptimisationSection()
+    training: PretrainingSection = PretrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
     export: Literal["bf16", "float32"] = Field("bf16", description="of the finished backbone")
 

@@ -1,29 +1,46 @@
-"""Starting a pre-training run and going on with one."""
+"""Starting and resuming a pre-training run."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from accelerate import Accelerator
+from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from hyperloader.backbones.loading import load_backbone
 from hyperloader.checkpoint import complete_checkpoints
 from hyperloader.config import parse_model
-from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.pretraining.backbone import build_backbone, export_backbone
 from hyperloader.pretraining.cooccurrence import embed_pieces
 from hyperloader.pretraining.loop import Pretrainer
 from hyperloader.pretraining.prepared import prepare
 from hyperloader.pretraining.recipe import PretrainRecipe
-from hyperloader.store import write_text
-from hyperloader.training.run import RUN as RUN_OF_TAGGER
-from hyperloader.training.run import RunFolder
+from hyperloader.store import Kind
+from hyperloader.training.processes import make_accelerator
+from hyperloader.training.run import PRETRAINING_RUN, RunFolder
 
-RUN = "pretrain.yaml"
 PREPARED = "prepared"
 BACKBONE = "backbone"
+
+
+class About(BaseModel):
+    """What ``pretrain.yaml`` holds."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    text: str | None
+    prepared: str | None
+    recipe: dict[str, Any]
+
+
+class PretrainingFolder(RunFolder):
+    """``pretrain.yaml``, ``log.jsonl``, ``checkpoints/step-…``, ``prepared`` and ``backbone``."""
+
+    file = PRETRAINING_RUN
+    command = "hyperloader pretrain"
+    schema = About
+    kind = Kind.BACKBONE
+    beside = (PREPARED, f".{PREPARED}.hyperloader-new")
 
 
 def start_pretraining(
@@ -38,40 +55,49 @@ def start_pretraining(
 
     Args:
         text: the folder of text; None when ``prepared`` holds it already.
-        prepared: where the text lies as token ids, or is to; default: in the run.
+        prepared: where the text is kept as token ids; default: in the run.
 
     Raises:
-        ConfigError: the recipe does not fit, or ``out`` holds a run already.
+        ConfigError: the recipe does not fit, ``out`` is not a new or empty folder, or another
+            process trains in it.
         DataError: the text cannot be read.
     """
-    for name in (RUN, RUN_OF_TAGGER):
-        if (out / name).exists():
-            raise ConfigError(
-                f"{out} already holds a run; choose another --out, or go on with --resume {out}"
-            )
-    pretrainer = _pretrainer(out, recipe, text, prepared, console)
-    if pretrainer.accelerator.is_main_process:
-        content = {
-            "text": str(text.resolve()) if text else None,
-            "prepared": str(prepared.resolve()) if prepared else None,
-            "recipe": recipe.model_dump(mode="json"),
-        }
-        # Last, so that a start that failed does not stand in the way of the next.
-        write_text(out / RUN, yaml.safe_dump(content, sort_keys=False))
-    pretrainer.accelerator.wait_for_everyone()
+    run = PretrainingFolder.new(out)
+    with run.preparing():
+        pretrainer = _pretrainer(run, recipe, text, prepared, None, console)
+        if pretrainer.accelerator.is_main_process:
+            about = {
+                "text": str(text.resolve()) if text else None,
+                "prepared": str(prepared.resolve()) if prepared else None,
+            }
+            # Last, so that a start that failed does not stand in the way of the next.
+            run.start(recipe, about)
+        pretrainer.accelerator.wait_for_everyone()
     return pretrainer
 
 
-def resume_pretraining(path: Path, *, console: Console | None = None) -> Pretrainer:
-    """A pretrainer that goes on from the newest complete checkpoint of the run in ``path``.
+def resume_pretraining(
+    path: Path, *, console: Console | None = None, from_scratch: bool = False
+) -> Pretrainer:
+    """A pretrainer that resumes the run in ``path`` from its newest undamaged checkpoint.
+
+    Args:
+        console: where progress is shown; None: nowhere.
+        from_scratch: begin again where all checkpoints are damaged.
 
     Raises:
         CheckpointError: no run there, or one whose text or checkpoints are damaged.
+        ConfigError: another process trains in ``path``.
     """
-    about = _about(path)
-    recipe = parse_model(PretrainRecipe, about["recipe"], str(path / RUN))
-    text, prepared = (Path(about[k]) if about[k] else None for k in ("text", "prepared"))
-    return _pretrainer(path, recipe, text, prepared, console)
+    run = PretrainingFolder.open(path)
+    with run.preparing():
+        about = run.about()
+        recipe = parse_model(PretrainRecipe, about["recipe"], str(path / PRETRAINING_RUN))
+        text, prepared = (Path(about[k]) if about[k] else None for k in ("text", "prepared"))
+        # Once the run has a checkpoint the text itself is not needed any more.
+        text = None if complete_checkpoints(path) else text
+        newest = run.checkpoint_to_resume(from_scratch=from_scratch)
+        return _pretrainer(run, recipe, text, prepared, newest, console)
 
 
 def finish(pretrainer: Pretrainer) -> Path:
@@ -88,38 +114,17 @@ def finish(pretrainer: Pretrainer) -> Path:
     return target
 
 
-def _about(path: Path) -> dict[str, Any]:
-    if not (path / RUN).is_file():
-        raise CheckpointError(f"{path} holds no pre-training run ({RUN} is missing)")
-    try:
-        about = yaml.safe_load((path / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path / RUN} cannot be read: {error}") from error
-    if not (isinstance(about, dict) and {"text", "prepared", "recipe"} <= about.keys()):
-        raise CheckpointError(f"{path / RUN} is damaged: it lacks text, prepared or recipe")
-    return about
-
-
 def _pretrainer(
-    path: Path,
+    run: RunFolder,
     recipe: PretrainRecipe,
     text: Path | None,
     prepared_in: Path | None,
+    newest: Path | None,
     console: Console | None,
 ) -> Pretrainer:
-    # Accelerate takes a launcher's CPU processes for independent ones unless told, and it fixes a
-    # precision once for the whole process, so that is left to the loop.
-    accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no")
-    run = RunFolder(path)
-    started = bool(complete_checkpoints(path))
+    accelerator = make_accelerator()
     with accelerator.main_process_first():
-        # Once the run has a checkpoint the text itself is not needed any more.
-        prepared = prepare(
-            None if started else text, prepared_in or path / PREPARED, recipe, console
-        )
-    newest = run.newest()
-    if newest is None and started:
-        raise CheckpointError(f"all checkpoints of {path} are damaged; start a new run")
+        prepared = prepare(text, prepared_in or run.path / PREPARED, recipe, console)
     torch.manual_seed(recipe.seed)
     if newest is None:
         backbone = build_backbone(recipe.backbone, prepared.tokenizer)

@@ -8,6 +8,7 @@ tasks, and of each of them the easiest share of its sentences.
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,6 +20,7 @@ from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe
 from hyperloader.errors import ConfigError
 from hyperloader.outputs.loss import WindowLoss
+from hyperloader.training.interrupt import Abandoned, Interrupt
 from hyperloader.training.processes import autocast
 
 Windows = Mapping[str, Sequence[EncodedWindow]]
@@ -28,8 +30,8 @@ Order = dict[str, list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """How fast the pool grows: from the share ``start`` after step ``after`` to all, in ``steps``
-    steps."""
+    """How fast the pool grows: from the share ``start`` after step ``after`` to everything within
+    ``steps`` steps."""
 
     start: float
     steps: int
@@ -37,8 +39,8 @@ class Pacing:
 
     @classmethod
     def of(cls, recipe: Recipe) -> Self:
-        """The recipe's pacing. What it leaves open is half of all steps, after the warm-up where
-        the model's own loss is the measure.
+        """The recipe's pacing. By default it takes half of all steps, beginning after the warm-up
+        where the model's own loss is the measure.
 
         Raises:
             ConfigError: it would begin after the last step.
@@ -49,12 +51,12 @@ class Pacing:
             after = training.warmup_steps if data.curriculum == "loss" else 0
         if after >= training.steps:
             raise ConfigError(
-                f"the curriculum would begin after step {after} of {training.steps}; set "
-                "data.curriculum_after to less"
+                f"the curriculum would begin after step {after} of {training.steps}; lower "
+                "data.curriculum_after"
             )
         return cls(data.curriculum_start, data.curriculum_steps or -(-training.steps // 2), after)
 
-    def share(self, step: int) -> float:
+    def share(self, step: float) -> float:
         """The share of the data that ``step`` (from 1) may draw from, in (0, 1]."""
         done = step - 1 - self.after
         if not 0 <= done < self.steps:
@@ -63,16 +65,16 @@ class Pacing:
 
 
 class Curriculum:
-    """What each step may draw: a function of the step and of an order that does not change."""
+    """What each step may draw: a function of the step and of a fixed order."""
 
     def __init__(self, order: Order, pacing: Pacing) -> None:
         self.pacing = pacing
         self.order = {task: np.array(indices) for task, indices in order.items()}
 
-    def pool(self, step: int) -> dict[str, np.ndarray] | None:
-        """The indices that ``step`` may draw of each task in the pool; None: all of every task.
+    def pool(self, step: float) -> dict[str, np.ndarray] | None:
+        """The indices that ``step`` may draw for each task in the pool; None: all of every task.
 
-        Shares are rounded up, so there is always a task, and of a task always a sentence.
+        Shares are rounded up, so there is always a task, and always a sentence of it.
         """
         share = self.pacing.share(step)
         if share >= 1:
@@ -90,7 +92,7 @@ def length_order(windows: Windows, seed: int) -> Order:
 def loss_order(
     objective: WindowLoss, windows: Windows, seed: int, *, batch_size: int = 32
 ) -> Order:
-    """Sentences that the model finds easy first: by their loss a term, tasks by their mean."""
+    """Sentences that the model finds easy first: by their mean loss per term, tasks by theirs."""
     objective.eval()
     losses = {
         task: np.concatenate(
@@ -105,15 +107,24 @@ def loss_order(
 
 
 def shared_loss_order(
-    objective: WindowLoss, windows: Windows, recipe: Recipe, accelerator: Accelerator
-) -> Order:
+    objective: WindowLoss,
+    windows: Windows,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    interrupt: Interrupt,
+) -> Order | None:
     """:func:`loss_order` as the main process finds it, in all processes.
 
     One decides for all: processes that order equals differently would train on different batches.
+    None: a signal broke it off.
     """
-    found: list[Order] = [{}]
+    found: list[Order | None] = [None]
     if accelerator.is_main_process:
-        with autocast(accelerator, recipe.training.precision):
+        with (
+            suppress(Abandoned),
+            interrupt.abandonable(),
+            autocast(accelerator, recipe.training.precision),
+        ):
             size = recipe.training.batch_size
             found = [loss_order(objective, windows, recipe.seed, batch_size=size)]
     broadcast_object_list(found)
@@ -121,9 +132,9 @@ def shared_loss_order(
 
 
 def _easiest_first(difficulty: Mapping[str, np.ndarray], seed: int) -> Order:
-    """``difficulty`` has a number for each window of each task.
+    """Sort by ``difficulty``, which has a number for each window of each task.
 
-    Equals stand in an order drawn by ``seed``: that of a file may mean something.
+    Ties are broken at random by ``seed``: the order of a file may mean something.
     """
     order = {}
     for task in sorted(difficulty, key=lambda task: difficulty[task].mean()):

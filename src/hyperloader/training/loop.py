@@ -1,30 +1,28 @@
-"""The training loop: one function of the step number, so that resuming is exact."""
+"""The training loop of a tagger."""
 
 import hashlib
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from accelerate import Accelerator
 from rich.console import Console
+from rich.markup import escape
 
+from hyperloader.checkpoint import write_checkpoint
 from hyperloader.codec.codec import Codec
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe
-from hyperloader.errors import ConfigError, TrainingError
+from hyperloader.errors import CheckpointError, TrainingError
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.pretrained import load_parameters, read_tensors
 from hyperloader.outputs.registry import output_of
 from hyperloader.training.curriculum import Curriculum, Order, Pacing, shared_loss_order
-from hyperloader.training.interrupt import Interrupt, Stopped
-from hyperloader.training.optim import build_optimizer, rate_factor, set_rate
-from hyperloader.training.processes import any_process, autocast
-from hyperloader.training.progress import Listener, TrainingProgress
+from hyperloader.training.engine import LoopState, StepResult, TrainingLoop, check_batch_size
+from hyperloader.training.interrupt import Abandoned
+from hyperloader.training.processes import autocast, make_accelerator
+from hyperloader.training.progress import Listener
 from hyperloader.training.run import RunFolder
 from hyperloader.training.sampler import build_sampler
 
@@ -33,19 +31,24 @@ Evaluate = Callable[[AttachedModel], dict[str, float]]
 
 
 @dataclass
-class Progression:
-    """Where a run stands; all of it goes into a checkpoint."""
+class TrainerState(LoopState):
+    """Where a training run stands.
 
-    step: int = 0
+    Attributes:
+        drawn: sentences drawn of each task.
+        best_step, best_value: the best validation so far; higher is better.
+        data: a hash of the encoded sentences.
+        order: tasks and sentences, easiest first, once a curriculum has measured the loss.
+    """
+
     drawn: dict[str, int] = field(default_factory=dict)
     best_step: int | None = None
     best_value: float | None = None
     data: str = ""
-    # By the model's own loss, from when that has been measured on.
     order: Order = field(default_factory=dict)
 
 
-class Trainer:
+class Trainer(TrainingLoop[TrainerState]):
     """Trains ``model`` on encoded windows.
 
     Args:
@@ -53,10 +56,14 @@ class Trainer:
         run: where the log and the checkpoints go.
         evaluate: F1 of each task on the validation sentences; called on the main process only.
         listeners: told of every logged entry.
+        console: where progress is shown; None: nowhere.
 
     Raises:
         ConfigError: the batch size does not divide by processes times accumulation.
     """
+
+    title = "training"
+    unit = "sentences"
 
     def __init__(
         self,
@@ -72,181 +79,112 @@ class Trainer:
         console: Console | None = None,
     ) -> None:
         config = recipe.training
-        self.recipe, self.codec, self.run = recipe, codec, run
+        accelerator = make_accelerator()
+        check_batch_size(config, accelerator)
+        self.recipe, self.model, self.codec, self.evaluate = recipe, model, codec, evaluate
         self.train_windows, self.validation_windows = train, validation
-        self.evaluate, self.listeners = evaluate, listeners
-        # Accelerate takes a launcher's CPU processes for independent ones unless told, and it
-        # fixes a precision once for the whole process, so that is left to this trainer.
-        self.accelerator = Accelerator(
-            cpu=not torch.accelerator.is_available(), mixed_precision="no"
-        )
-        parts = self.accelerator.num_processes * config.gradient_accumulation
-        if config.batch_size % parts:
-            raise ConfigError(
-                f"training.batch_size {config.batch_size} does not divide into "
-                f"{self.accelerator.num_processes} processes x {config.gradient_accumulation} parts"
-            )
-        self.console = console or Console(quiet=not self.accelerator.is_main_process)
-        self.model = model
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
-        self.optimizer = build_optimizer(model, config)
         self.objective = output_of(model).loss(model, codec, config)
-        # DistributedDataParallel wraps forward only, so the loss is computed inside of it.
-        self.step_module = self.accelerator.prepare(self.objective)
         self.sampler = build_sampler(recipe, train)
-        self.progression = Progression(
-            drawn=self.sampler.state(), data=_fingerprint(train, validation)
+        super().__init__(
+            model,
+            self.objective,
+            config,
+            TrainerState(drawn=self.sampler.state(), data=_fingerprint(train, validation)),
+            run,
+            accelerator,
+            seed=recipe.seed,
+            every=recipe.validation.every,
+            minutes=config.minutes,
+            console=console,
+            listeners=listeners,
         )
 
-    def resume(self) -> int:
-        """Go on from the run's newest complete checkpoint, or from the start; return the step.
+    def restore(self, folder: Path) -> None:
+        """Resume from a checkpoint whose weights ``model`` was made with.
 
         Raises:
             TrainingError: the sentences are not those that the run was started with.
+            CheckpointError: what is stored does not fit.
         """
-        folder = self.run.newest()
-        if folder is not None:
-            tensors = read_tensors(folder / "model.safetensors")
-            load_parameters(self.model, tensors, str(folder / "model.safetensors"))
-            state = self.run.restore(folder, self.model, self.optimizer)
-            if state["data"] != self.progression.data:
-                raise TrainingError(
-                    f"the data are not what {self.run.path} was trained on; restore the files "
-                    "or start a new run"
-                )
-            self.progression = Progression(**state)
-            self.sampler.restore(self.progression.drawn)
-            if self.progression.order:
-                self._begin_curriculum()
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            self.run.cut_log(self.progression.step)
-        return self.progression.step
-
-    def train(self) -> Progression:
-        """Train to the recipe's last step.
-
-        Raises:
-            TrainingError: a loss or a gradient that is not finite (naming step and task).
-            Stopped: a signal asked for it; a checkpoint of the last whole step is written.
-        """
-        config, state = self.recipe.training, self.progression
-        if state.step == 0:
-            self._save()
-        started, first = time.monotonic(), state.step
-        spent_validating = 0.0
-        with (
-            Interrupt() as interrupt,
-            TrainingProgress(self.console, config.steps, state.step) as progress,
-        ):
-            for step in range(state.step + 1, config.steps + 1):
-                loss, norm, tasks = self._step(step)
-                state.step, state.drawn = step, self.sampler.state()
-                seconds = time.monotonic() - started - spent_validating
-                speed = (step - first) * config.batch_size / seconds
-                rate = config.learning_rate * rate_factor(step, config)
-                self._log(
-                    "train",
-                    step=step,
-                    loss=loss,
-                    tasks=tasks,
-                    learning_rate=rate,
-                    gradient_norm=norm,
-                    sentences_per_second=round(speed, 1),
-                )
-                progress.step(step, loss, rate, speed)
-                stop = any_process(self.accelerator, interrupt.requested)
-                if step % self.recipe.validation.every == 0 or step == config.steps:
-                    before = time.monotonic()
-                    self._validate(progress)
-                    spent_validating += time.monotonic() - before
-                elif stop:
-                    self._save()
-                if stop:
-                    raise Stopped(
-                        f"stopped after step {step}; go on with: "
-                        f"hyperloader train --resume {self.run.path}"
-                    )
-        return state
-
-    def _step(self, step: int) -> tuple[float, float, list[str]]:
-        config = self.recipe.training
-        if self.recipe.data.curriculum == "loss" and not self.progression.order:
-            self._measure_curriculum(step)
-        draws = self.sampler.step(step)
-        batch = [self.train_windows[task][index] for task, index in draws]
-        tasks = list(dict.fromkeys(task for task, _ in draws))
-        # Seeded anew each step, so that dropout needs no state in the checkpoint.
-        rank = self.accelerator.process_index
-        seed = np.random.SeedSequence([self.recipe.seed, step, rank]).generate_state(1, np.uint64)
-        torch.manual_seed(int(seed[0] >> np.uint64(1)))
-        set_rate(self.optimizer, rate_factor(step, config))
-        self.step_module.train()
-        world, parts = self.accelerator.num_processes, config.gradient_accumulation
-        mine = batch[rank::world]
-        smoothing = config.label_smoothing
-        divisor = 1.0 if config.loss_reduction == "sum" else self.objective.count(batch)
-        total = torch.zeros((), device=self.accelerator.device)
-        self.optimizer.zero_grad(set_to_none=True)
-        for part in range(parts):
-            between = (
-                self.accelerator.no_sync(self.step_module) if part + 1 < parts else nullcontext()
+        state = self.run.restore(folder, TrainerState, self.model, self.optimizer)
+        if state.data != self.state.data:
+            raise TrainingError(
+                f"the data are not what {self.run.path} was trained on; restore the files "
+                "or start a new run"
             )
-            with between:
-                with autocast(self.accelerator, self.recipe.training.precision):
-                    loss = self.step_module(mine[part::parts], smoothing) / divisor
-                # Gradients are averaged over processes; each computed its share of the sum.
-                self.accelerator.backward(loss * world)
-            total += loss.detach()
-        value = float(self.accelerator.reduce(total, reduction="sum"))
-        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm))
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            what = "gradient" if math.isfinite(value) else "loss"
-            raise self._not_finite(what, step, tasks)
-        self.optimizer.step()
-        return value, norm, tasks
-
-    def _measure_curriculum(self, step: int) -> None:
-        if step > Pacing.of(self.recipe).after:
-            count = sum(map(len, self.train_windows.values()))
-            self.console.print(f"measuring the loss of {count:,} sentences, once")
-            self.progression.order = shared_loss_order(
-                self.objective, self.train_windows, self.recipe, self.accelerator
-            )
-            self.console.print(f"from the easiest task on: {', '.join(self.progression.order)}")
+        if state.drawn.keys() != self.state.drawn.keys():
+            raise CheckpointError(f"{folder} counts the sentences of other tasks; it is damaged")
+        self.state = state
+        self.sampler.restore(state.drawn)
+        if state.order:
             self._begin_curriculum()
 
-    def _begin_curriculum(self) -> None:
-        self.sampler.curriculum = Curriculum(self.progression.order, Pacing.of(self.recipe))
+    def _step(self, step: int, at: float) -> StepResult:
+        config, accelerator = self.recipe.training, self.accelerator
+        if self.recipe.data.curriculum == "loss" and not self.state.order:
+            self._measure_curriculum(at)
+        draws = self.sampler.step(step, at)
+        batch = [self.train_windows[task][index] for task, index in draws]
+        tasks = list(dict.fromkeys(task for task, _ in draws))
+        mine = batch[accelerator.process_index :: accelerator.num_processes]
+        parts = config.gradient_accumulation
+        loss, norm = self._update(
+            step,
+            at,
+            [(mine[part::parts], config.label_smoothing) for part in range(parts)],
+            1.0 if config.loss_reduction == "sum" else self.objective.count(batch),
+            f" (task {', '.join(tasks)})",
+        )
+        self.state.drawn = self.sampler.state()
+        return StepResult(loss, norm, len(batch), {"tasks": tasks})
 
-    def _validate(self, progress: TrainingProgress) -> None:
-        state, select = self.progression, self.recipe.validation.select
-        if self.accelerator.is_main_process:
-            losses = self._validation_losses()
-            scores = self.evaluate(self.model) if self.evaluate else {}
-            loss, f1 = _mean(losses), _mean(scores)
-            if broken := [task for task, value in losses.items() if not math.isfinite(value)]:
-                raise self._not_finite("validation loss", state.step, broken)
-            entry: dict[str, Any] = {
-                "step": state.step,
-                "loss": loss,
-                "loss_by_task": losses,
-                "f1": f1,
-                "f1_by_task": scores,
-            }
-            higher_is_better = {
-                "loss": None if loss is None else -loss,
-                "f1": f1,
-                "last": float(state.step),
-            }
-            value = higher_is_better[select]
-            best = value is not None and (state.best_value is None or value > state.best_value)
-            if best:
-                state.best_step, state.best_value = state.step, value
-            self._log("validation", **entry)
-            progress.validated(entry, best)
-        self._save()
+    def _measure_curriculum(self, at: float) -> None:
+        """Order tasks and sentences by the model's loss, when the time has come."""
+        if at <= Pacing.of(self.recipe).after:
+            return
+        count = sum(map(len, self.train_windows.values()))
+        self.progress.say(f"measuring the loss of {count:,} sentences, once")
+        order = shared_loss_order(
+            self.objective, self.train_windows, self.recipe, self.accelerator, self.interrupt
+        )
+        if order is None:
+            raise Abandoned
+        self.state.order = order
+        self.progress.say(f"from the easiest task to the hardest: {escape(', '.join(order))}")
+        self._begin_curriculum()
+
+    def _begin_curriculum(self) -> None:
+        self.sampler.curriculum = Curriculum(self.state.order, Pacing.of(self.recipe))
+
+    def _evaluate(self) -> dict[str, Any]:
+        losses = self._validation_losses()
+        scores = self.evaluate(self.model) if self.evaluate else {}
+        return {
+            "step": self.state.step,
+            "loss": _mean(losses),
+            "loss_by_task": losses,
+            "f1": _mean(scores),
+            "f1_by_task": scores,
+        }
+
+    def _record(self, found: dict[str, Any]) -> None:
+        state, losses = self.state, found["loss_by_task"]
+        if broken := [task for task, value in losses.items() if not math.isfinite(value)]:
+            tasks = f" (task {', '.join(broken)})"
+            raise self._not_finite("validation loss", state.step, tasks)
+        higher_is_better = {
+            "loss": None if found["loss"] is None else -found["loss"],
+            "f1": found["f1"],
+            "last": float(state.step),
+        }
+        value = higher_is_better[self.recipe.validation.select]
+        best = value is not None and (state.best_value is None or value > state.best_value)
+        if best:
+            state.best_step, state.best_value = state.step, value
+        self._log("validation", **found)
+        self.progress.say(_validation_line(found, best))
 
     @torch.no_grad()
     def _validation_losses(self) -> dict[str, float]:
@@ -254,34 +192,32 @@ class Trainer:
         self.objective.eval()
         losses = {}
         for task, windows in self.validation_windows.items():
-            if not windows:
+            count = self.objective.count(windows) if windows else 0
+            if not count:
                 continue
             ordered = sorted(windows, key=lambda w: len(w.source))
             total = 0.0
             for start in range(0, len(ordered), 64):
                 with autocast(self.accelerator, self.recipe.training.precision):
                     total += float(self.objective(ordered[start : start + 64]))
-            losses[task] = total / self.objective.count(windows)
+            losses[task] = total / count
         return losses
 
-    def _not_finite(self, what: str, step: int, tasks: Sequence[str]) -> TrainingError:
-        kept = self.run.newest()
-        return TrainingError(
-            f"the {what} is not finite at step {step} (task {', '.join(tasks)}); "
-            + (f"the last good checkpoint is {kept}; " if kept else "")
-            + "lower training.learning_rate or use precision float32"
-        )
+    def _write(self, folder: Path) -> None:
+        write_checkpoint(folder, self.model, self.codec)
 
-    def _save(self) -> None:
-        if self.accelerator.is_main_process:
-            self.run.save(self.model, self.codec, self.optimizer, vars(self.progression))
-        self.accelerator.wait_for_everyone()
+    def _kept_step(self) -> int | None:
+        return self.state.best_step
 
-    def _log(self, kind: str, **entry: Any) -> None:
-        if self.accelerator.is_main_process:
-            self.run.log(kind=kind, **entry)
-            for listener in self.listeners:
-                listener(kind, entry)
+
+def _validation_line(found: Mapping[str, Any], best: bool) -> str:
+    parts = [f"step {found['step']:,}"]
+    if found["loss"] is not None:
+        parts.append(f"validation loss {found['loss']:.4f}")
+    if found["f1"] is not None:
+        each = "  ".join(f"{task} {f1:.3f}" for task, f1 in found["f1_by_task"].items())
+        parts.append(escape(f"F1 {found['f1']:.4f} ({each})"))
+    return "  ".join(parts) + ("  [green]best so far" if best else "")
 
 
 def _mean(values: Mapping[str, float]) -> float | None:

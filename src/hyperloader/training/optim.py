@@ -1,22 +1,34 @@
-"""The optimiser and the learning rate as a function of the step."""
+"""The optimiser, and the learning rate as a function of the step."""
 
 import torch
 from torch import nn
 
-from hyperloader.config import TrainingSection
+from hyperloader.config import OptimisationSection
 
 
-def build_optimizer(model: nn.Module, config: TrainingSection) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters: generated-weight sources and backbone as two groups."""
-    groups: dict[float, list[nn.Parameter]] = {}
+def build_optimizer(model: nn.Module, config: OptimisationSection) -> torch.optim.Optimizer:
+    """AdamW, or Adafactor as T5 was trained with, over the trainable parameters of ``model``.
+
+    Parameters of one peak rate form a group. Adafactor's rate is relative to the root mean square
+    of each parameter and never above 1/sqrt(step); with a learning rate of 0.01 and a constant
+    schedule it is T5's own. torch's is used, whose whole state is tensors; its epsilon is squared,
+    hence the root of the paper's.
+    """
+    by_rate: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = config.learning_rate
-            if name.startswith("backbone.") and config.backbone_learning_rate is not None:
-                rate = config.backbone_learning_rate
-            groups.setdefault(rate, []).append(parameter)
+            by_rate.setdefault(config.peak_rate(name), []).append(parameter)
+    groups = [{"params": found, "lr": rate, "peak": rate} for rate, found in by_rate.items()]
+    if config.optimizer == "adafactor":
+        return torch.optim.Adafactor(
+            groups,
+            lr=config.learning_rate,
+            eps=(1e-15, 1e-3),
+            weight_decay=config.weight_decay,
+            foreach=False,
+        )
     return torch.optim.AdamW(
-        [{"params": params, "lr": rate, "peak": rate} for rate, params in groups.items()],
+        groups,
         betas=config.betas,
         eps=config.epsilon,
         weight_decay=config.weight_decay,
@@ -24,16 +36,20 @@ def build_optimizer(model: nn.Module, config: TrainingSection) -> torch.optim.Ad
     )
 
 
-def rate_factor(step: int, config: TrainingSection) -> float:
+def rate_factor(step: float, config: OptimisationSection) -> float:
     """The share of the peak learning rate that step ``step`` (from 1) is made with.
 
-    Linear warm-up over ``warmup_steps``, then constant or linear to zero after the last step.
+    Linear warm-up over ``warmup_steps``, then constant, linear to zero after the last step, or
+    falling with the root of the step (rsqrt). Where time is the budget, ``step`` lies between two.
     """
-    if step <= config.warmup_steps:
-        return step / config.warmup_steps
+    warmup = config.warmup_steps
+    if step <= warmup:
+        return step / warmup
     if config.schedule == "constant":
         return 1.0
-    return (config.steps + 1 - step) / max(1, config.steps + 1 - max(1, config.warmup_steps))
+    if config.schedule == "rsqrt":
+        return (max(warmup, 1) / step) ** 0.5
+    return (config.steps + 1 - step) / max(1, config.steps + 1 - max(1, warmup))
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -1,9 +1,24 @@
-"""What every training loop asks of its processes: their precision, and whether to stop."""
+"""What every training loop asks of its processes: what to agree on, and their precision."""
 
+import os
 from contextlib import AbstractContextManager
 
 import torch
 from accelerate import Accelerator
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes and prints, of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def make_accelerator() -> Accelerator:
+    """The processes and the device of a run.
+
+    Accelerate takes a launcher's CPU processes for independent ones unless told, and it fixes a
+    precision once for the whole process, so that is left to :func:`autocast`.
+    """
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no")
 
 
 def autocast(accelerator: Accelerator, precision: str) -> AbstractContextManager[None]:
@@ -16,3 +31,10 @@ def any_process(accelerator: Accelerator, asked: bool) -> bool:
     """Whether any process is asked to stop: all must leave after the same step."""
     flag = torch.tensor(float(asked), device=accelerator.device)
     return bool(accelerator.reduce(flag, reduction="sum"))
+
+
+def of_first_process(accelerator: Accelerator, value: float) -> float:
+    """The main process's ``value``, in all processes."""
+    mine = value if accelerator.is_main_process else 0.0
+    told = torch.tensor(mine, dtype=torch.float32, device=accelerator.device)
+    return float(accelerator.reduce(told, reduction="sum"))

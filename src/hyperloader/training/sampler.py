@@ -20,14 +20,14 @@ class TaskSampler:
 
     Args:
         sizes: number of training windows of each task.
-        batch_size: windows a step.
+        batch_size: windows per step.
         temperature: p_task is proportional to n^(1/temperature); 1 is proportional, large uniform.
         mixed: each row draws its own task; else the batch shares one.
-        replacement: draw sentences with replacement; else a task's sentences all come once, in
+        replacement: draw sentences with replacement; else all sentences of a task come once, in
             a new order each epoch, before any comes again.
 
-    While ``curriculum`` is set and leaves something out, tasks in the pool are drawn with the same
-    weights as ever, by their whole size, and sentences evenly from the pool with replacement (as
+    While ``curriculum`` is set and leaves something out, the tasks in the pool keep their weights
+    (by their whole size), and sentences are drawn uniformly from the pool with replacement (as
     Platanios et al. do); they do not count as drawn.
     """
 
@@ -55,11 +55,14 @@ class TaskSampler:
         self.curriculum: Curriculum | None = None
         self._orders: dict[str, tuple[int, np.ndarray]] = {}
 
-    def step(self, number: int) -> list[Draw]:
-        """The batch of step ``number`` as (task, index) pairs. Call it for 1, 2, 3, … in order."""
+    def step(self, number: int, at: float | None = None) -> list[Draw]:
+        """The batch of step ``number`` as (task, index) pairs. Call it for 1, 2, 3, … in order.
+
+        ``at``: the step that the curriculum takes it for; default: ``number``.
+        """
         random = np.random.default_rng([self.seed, number])
         rows = self.batch_size if self.mixed else 1
-        pool = self.curriculum.pool(number) if self.curriculum else None
+        pool = self.curriculum.pool(number if at is None else at) if self.curriculum else None
         shares = self.probabilities if pool is None else self._weigh(pool)
         chosen = random.choice(len(self.tasks), size=rows, p=shares)
         tasks = [self.tasks[i] for i in chosen] * (self.batch_size // rows)
@@ -89,14 +92,14 @@ class TaskSampler:
         return dict(self.drawn)
 
     def restore(self, state: Mapping[str, int]) -> None:
-        """Go on from :meth:`state`."""
+        """Continue from :meth:`state`."""
         self.drawn = {task: int(state[task]) for task in self.tasks}
 
 
 def build_sampler(recipe: Recipe, windows: Windows) -> TaskSampler:
     """The recipe's sampler over the training windows of each task.
 
-    A curriculum by the model's own loss is not yet in it: that is measured while training.
+    A curriculum by the model's own loss is not in it yet: that is measured during training.
 
     Raises:
         ConfigError: the recipe's curriculum would begin after the last step.

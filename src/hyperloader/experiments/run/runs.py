@@ -1,16 +1,19 @@
 """Making the runs of an experiment one after the other: train, score, keep what is needed."""
 
 import json
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
+from hyperloader.backbones.loading import load_tokenizer, where
+from hyperloader.backbones.registry import family_of_type
 from hyperloader.checkpoint import CHECKPOINTS, load_checkpoint
 from hyperloader.config import Recipe
 from hyperloader.corpora.corpus import Corpus
@@ -20,28 +23,37 @@ from hyperloader.evaluation.metrics import ScoredExample, score_examples
 from hyperloader.experiments.plan.grid import Run
 from hyperloader.experiments.plan.spec import RANDOM, differences
 from hyperloader.experiments.run.environment import environment
-from hyperloader.experiments.run.random_backbone import random_backbone
+from hyperloader.experiments.run.folder import ResultsFolder
 from hyperloader.experiments.run.record import (
     PREDICTIONS,
-    Outcome,
     Record,
+    Result,
     TaskScore,
     write_record,
     write_spans,
 )
-from hyperloader.experiments.run.results import Results
 from hyperloader.experiments.run.times import Clock
-from hyperloader.store import claimed, write_text
-from hyperloader.training.interrupt import Stopped
+from hyperloader.store import (
+    MANIFEST,
+    Kind,
+    atomic_folder,
+    claimed,
+    remove_checkpoints,
+    write_text,
+)
+from hyperloader.training.interrupt import Interrupted
 from hyperloader.training.loop import Trainer
+from hyperloader.training.progress import progress_console
 from hyperloader.training.run import LOG, RUN, RunFolder
 from hyperloader.training.start import resume_run, start_run
+from hyperloader.trust import load_config
 
 TRACE = "error.txt"
 RANDOM_FOLDER = "random-backbone"
+RANDOM_SEED = 42
 
 
-def is_done(results: Results, run: Run) -> bool:
+def is_done(results: ResultsFolder, run: Run) -> bool:
     """Whether ``run`` is finished. One that failed is not: it is tried again."""
     record = results.record(run.name)
     return record is not None and record.status == "done"
@@ -50,7 +62,7 @@ def is_done(results: Results, run: Run) -> bool:
 def run_all(
     runs: Sequence[Run],
     corpora: Mapping[str, Corpus],
-    results: Results,
+    results: ResultsFolder,
     base: Recipe,
     data: str,
     *,
@@ -74,7 +86,7 @@ def run_all(
         others: told of each run that another process is making.
 
     Raises:
-        Stopped: a signal asked for it; the run goes on when the same command is given again.
+        Interrupted: a signal asked for it; the run goes on when the same command is given again.
         CheckpointError: the records cannot be written.
     """
     made = []
@@ -92,7 +104,7 @@ def run_all(
 def _record(
     run: Run,
     corpora: Mapping[str, Corpus],
-    results: Results,
+    results: ResultsFolder,
     base: Recipe,
     data: str,
     keep: bool,
@@ -100,19 +112,21 @@ def _record(
 ) -> Record:
     """Make ``run`` and write down what came of it."""
     started = time.monotonic()
-    outcome, error = None, None
+    result, error = None, None
     folder = results.run_folder(run.name)
     try:
-        outcome = _make(run, corpora, results, base, data, console, started)
-    except Stopped as stop:
-        raise Stopped(f"stopped in {folder}; the same command goes on from there") from stop
+        result = _make(run, corpora, results, base, data, console, started)
+    except Interrupted as stop:
+        raise Interrupted(
+            f"stopped in {folder}; the same command resumes there", stop.number
+        ) from stop
     except Exception as reason:
         # Whatever goes wrong inside one run is that run's result; the grid goes on.
         error = " ".join(f"{type(reason).__name__}: {reason}".split())
         if not isinstance(reason, HyperloaderError):
             write_text(folder / TRACE, traceback.format_exc())
     record = Record(
-        status="failed" if outcome is None else "done",
+        status="failed" if result is None else "done",
         system=run.system,
         fraction=run.fraction,
         seed=run.seed,
@@ -120,27 +134,29 @@ def _record(
         apart=run.apart,
         settings=differences(run.recipe, base),
         error=error,
-        outcome=outcome,
+        result=result,
         environment=environment(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_record(folder, record)
-    if outcome is not None:
+    if result is not None:
         (folder / TRACE).unlink(missing_ok=True)
         if not keep:
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            remove_checkpoints(folder / CHECKPOINTS)
+            with suppress(OSError):  # something else lies there
+                (folder / CHECKPOINTS).rmdir()
     return record
 
 
 def _make(
     run: Run,
     corpora: Mapping[str, Corpus],
-    results: Results,
+    results: ResultsFolder,
     base: Recipe,
     data: str,
     console: Console | None,
     started: float,
-) -> Outcome:
+) -> Result:
     folder = results.run_folder(run.name)
     recipe = run.recipe
     if recipe.backbone == RANDOM:
@@ -149,11 +165,11 @@ def _make(
     mine = {task: corpora[task] for task in run.tasks}
     clock = Clock(folder, recipe.training.batch_size, started)
     trainer = _trainer(recipe, mine, folder, data, clock, console)
-    clock.first = trainer.progression.step
+    clock.first = trainer.state.step
     try:
         state = trainer.train()
     finally:
-        clock.save(trainer.progression.step)
+        clock.save(trainer.state.step)
     before = time.monotonic()
     model, codec = _best(folder, trainer)
     predicted = {
@@ -164,7 +180,7 @@ def _make(
     scoring = time.monotonic() - before
     clock.save(state.step)
     counts = trainer.model.parameter_counts()
-    return Outcome(
+    return Result(
         scores=scores,
         best_step=state.step if state.best_step is None else state.best_step,
         steps=state.step,
@@ -189,7 +205,8 @@ def _trainer(
     shared: dict[str, Any] = {
         "make_evaluate": lambda codec, chosen, n: f1_evaluator(codec, chosen, sentences=n),
         "listeners": [clock],
-        "console": console,
+        "console": console and progress_console(quiet=console.quiet),
+        "held": True,
     }
     if not (folder / RUN).is_file():
         about = {"data": data, "tasks": list(corpora)}
@@ -203,7 +220,7 @@ def _trainer(
         )
     trainer = resume_run(folder, corpora, **shared)
     if console is not None:
-        console.print(f"going on after step {trainer.progression.step}")
+        console.print(f"resuming after step {trainer.state.step}")
     return trainer
 
 
@@ -223,3 +240,30 @@ def _validation_curve(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
     entries = [entry for entry in map(json.loads, lines) if entry["kind"] == "validation"]
     return [{key: entry[key] for key in ("step", "loss", "f1")} for entry in entries]
+
+
+def random_backbone(name: str, folder: Path) -> Path:
+    """A copy of the backbone ``name`` with random weights, made in ``folder`` once.
+
+    Shape, vocabulary and tokenizer are the same; weights are as transformers draws them. Returns
+    ``folder``.
+
+    Raises:
+        ConfigError: ``name`` is no backbone of a known family.
+    """
+    if (folder / MANIFEST).is_file():
+        return folder
+    try:
+        config = load_config(where(name))
+        torch.manual_seed(RANDOM_SEED)
+        model = family_of_type(config.model_type).build(config)
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ConfigError(
+            f"no random backbone can be made like {name!r} ({reason}); give --backbone builtin, a "
+            "folder made by save_pretrained or a Hub name"
+        ) from error
+    with atomic_folder(folder, Kind.BACKBONE) as temporary:
+        model.save_pretrained(temporary)
+        load_tokenizer(name).save_pretrained(temporary)
+    return folder
