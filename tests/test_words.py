@@ -34,8 +34,8 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join))
 
 
-def words(text: str) -> list[str]:
-    return [text[start:end] for start, end in split_words(text, "text")]
+def words(text: str, rule: str = "text") -> list[str]:
+    return [text[start:end] for start, end in split_words(text, rule)]
 
 
 @pytest.mark.parametrize("rule", WORD_RULES)
@@ -58,10 +58,11 @@ def test_white_space_is_the_rule_of_the_paper(text: str) -> None:
     assert [text[a:b] for a, b in split_words(text)] == text.split()
 
 
+@pytest.mark.parametrize("rule", WORD_RULES)
 @given(text=TEXTS)
-def test_what_readers_see_as_one_character_is_never_cut(text: str) -> None:
+def test_what_readers_see_as_one_character_is_never_cut(rule: str, text: str) -> None:
     """By Unicode's grapheme clusters; those that hold white space or a prefix sign aside."""
-    borders = {border for place in split_words(text, "text") for border in place}
+    borders = {border for place in split_words(text, rule) for border in place}
     for found in regex.finditer(r"\X", text):
         if re.search(r"\s", found.group()) or regex.search(
             r"\p{Grapheme_Cluster_Break=Prepend}", found.group()
@@ -88,11 +89,12 @@ def test_invisible_characters_change_no_word(parts: list[str], data: st.DataObje
     assert ["".join(c for c in w if c not in INVISIBLE) for w in words(noisy)] == words(text)
 
 
+@pytest.mark.parametrize("rule", WORD_RULES)
 @given(text=TEXTS)
-def test_words_that_are_set_apart_stay_as_they_are(text: str) -> None:
+def test_words_that_are_set_apart_stay_as_they_are(rule: str, text: str) -> None:
     """So a tokenised sentence is tagged with the words that its raw text has."""
-    once = words(text)
-    assert words(" ".join(once)) == once
+    once = words(text, rule)
+    assert words(" ".join(once), rule) == once
 
 
 # Text, and its words with "|" between them, by the conventions of the Penn treebank and of UD.
@@ -116,7 +118,7 @@ $5.50, US$3, €5m, 5€, 10% = $|5.50|,|US$|3|,|€|5m|,|5|€|,|10|%
 2004-2008, 2004–2008, 5-7pm = 2004|-|2008|,|2004|–|2008|,|5|-|7|pm
 the U.S., e.g. at 8 a.m. = the|U.S.|,|e.g.|at|8|a.m.
 Mr. X vs. Dr.Who; J.K.Rowling, Ph.D. = Mr.|X|vs.|Dr.|Who|;|J.K.|Rowling|,|Ph.D.
-Samuel L. Jackson and I. Plan B. = Samuel|L.|Jackson|and|I|.|Plan|B|.
+Samuel L. Jackson v. Ford Co. and I. Plan B. = Samuel|L.|Jackson|v.|Ford|Co.|and|I|.|Plan|B|.
 No. 5 or no. He went. = No.|5|or|no|.|He|went|.
 Go to https://a.org/b_(c)?d=e#f. = Go|to|https://a.org/b_(c)?d=e#f|.
 (www.a.com/b), bbc.co.uk; my-site.org/x = (|www.a.com/b|)|,|bbc.co.uk|;|my-site.org/x
@@ -146,6 +148,39 @@ good😀👍🏽👩‍👩‍👧 🇩🇪🇫🇷 1️⃣ ❤️‍🔥 = good
 def test_words_are_those_of_the_treebanks(case: str) -> None:
     text, _, expected = case.rpartition(" = ")
     assert words(text) == expected.split("|")
+
+
+HYPHENS = """
+well-known 19-year-old Paris-based = well-known|19-year-old|Paris-based
+COVID-19-related F-16s U.S.-led, A.B.-c-d = COVID-19-related|F-16s|U.S.-led|,|A.B.-c-d
+2004-2008, 5-7pm 1,2-b 3.5-inch = 2004-2008|,|5-7pm|1,2-b|3.5-inch
+555-123-4567 2024-12-31 -5 = 555-123-4567|2024-12-31|-5
+pre- and -like -- no—really = pre|-|and|-|like|--|no|—|really
+John-Boy's don't 8pm (a-b) = John-Boy|'s|do|n't|8|pm|(|a-b|)
+"""
+
+
+@pytest.mark.parametrize("case", [line for line in HYPHENS.splitlines() if line])
+def test_hyphenated_words_can_stay_whole(case: str) -> None:
+    text, _, expected = case.rpartition(" = ")
+    assert words(text, "text-hyphens") == expected.split("|")
+
+
+PUNCTUATION = """
+at Chez Panisse, tonight at 8pm. = at|Chez|Panisse|,|tonight|at|8pm|.
+what's John's o'clock 1990's, don't = what's|John's|o'clock|1990's|,|don't
+8:30pm 9/11 km/h and/or 24/7. = 8:30pm|9/11|km/h|and/or|24/7|.
+well-known (19-year-old) 2004-2008! = well-known|(|19-year-old|)|2004-2008|!
+"i'd" 'so' $5.50 10% cannot gonna = "|i'd|"|'|so|'|$|5.50|10|%|cannot|gonna
+U.S. a.m. Mr. X https://a.b/c. a,b = U.S.|a.m.|Mr.|X|https://a.b/c|.|a|,|b
+東京、good😀 = 東|京|、|good|😀
+"""
+
+
+@pytest.mark.parametrize("case", [line for line in PUNCTUATION.splitlines() if line])
+def test_punctuation_alone_can_be_apart(case: str) -> None:
+    text, _, expected = case.rpartition(" = ")
+    assert words(text, "punctuation") == expected.split("|")
 
 
 def test_a_byte_order_mark_changes_no_word_after_it() -> None:

@@ -19,6 +19,7 @@ from hyperloader.outputs.decoded import decode_sentences
 from hyperloader.outputs.registry import output_of
 from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
+from hyperloader.words import split_words
 
 if TYPE_CHECKING:
     from hyperloader.corpora.given import Labelled
@@ -133,7 +134,8 @@ class Tagger:
     ) -> TaggedText | list[TaggedText]:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 
-        Words are what white space separates. Text of any length is tagged whole.
+        Words are found by the rule of the checkpoint, ``codec.config.words``: see
+        :func:`~hyperloader.words.split_words`. Text of any length is tagged whole.
 
         Args:
             task: one task for all texts, or a sequence with one per text.
@@ -151,7 +153,7 @@ class Tagger:
         given = [texts] if isinstance(texts, str) else texts
         for i, text in enumerate(given):
             tagging.check_text(text, f"text {i}")
-        places = [tagging.word_places(text) for text in given]
+        places = [split_words(text, self.codec.config.words) for text in given]
         words = [
             tuple(text[a:b] for a, b in spots) for text, spots in zip(given, places, strict=True)
         ]

@@ -1,6 +1,5 @@
 """What stands around a tagger's model: texts become words, decoded words become tagged texts."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from typing import TypedDict, TypeVar
@@ -16,7 +15,6 @@ from hyperloader.types import TaggedSpan, TaggedText
 T = TypeVar("T")
 Places = Sequence[tuple[int, int]]
 FEW = 8
-_WORD = re.compile(r"\S+")
 
 
 class TagOptions(TypedDict, total=False):
@@ -106,11 +104,6 @@ def check_text(text: object, what: str) -> None:
             f"{what} is not valid Unicode at character {error.start} (a lone surrogate); "
             "decode it as UTF-8"
         ) from error
-
-
-def word_places(text: str) -> list[tuple[int, int]]:
-    """Where the words of ``text`` are, in characters (end exclusive)."""
-    return [match.span() for match in _WORD.finditer(text)]
 
 
 def joined_places(words: Sequence[str]) -> list[tuple[int, int]]:

@@ -2,17 +2,28 @@
 
 ``whitespace``: words are what white space separates, as in the paper.
 
-``text``: words as treebanks have them (docs/words.md lists the rules). Marks, soft hyphens and
-other invisible characters belong to the character before them and never change how the visible
-ones are split.
+``punctuation``: punctuation is apart; what else is written together stays together (``8:30pm``,
+``don't``, ``well-known``).
+
+``text``: words as treebanks have them: contractions, units and hyphens are apart too (``8:30 pm``,
+``do n't``, ``well - known``).
+
+``text-hyphens``: the same with hyphenated words whole, as in CoNLL-2003. docs/words.md lists the
+rules.
+
+Marks, soft hyphens and other invisible characters belong to the character before them and never
+change how the visible ones are split.
 """
 
 import re
 import unicodedata
+from functools import cache
+from typing import Literal, get_args
 
 from hyperloader.errors import ConfigError, unknown
 
-WORD_RULES = ("whitespace", "text")
+WordRule = Literal["whitespace", "punctuation", "text", "text-hyphens"]
+WORD_RULES: tuple[WordRule, ...] = get_args(WordRule)
 
 _BLANK_SEPARATED = re.compile(r"\S+")
 _ZWJ, _KEYCAP = "\u200d", "\u20e3"
@@ -40,7 +51,7 @@ _TOP_DOMAIN = (
 )
 _DOMAIN = rf"(?:{_WORD}(?:{_NAME}|-){{0,62}}+\.){{1,8}}(?i:{_TOP_DOMAIN})(?!\.?{_WORD}|[-@])"
 _ABBREVIATION = (
-    "mr|mrs|ms|mx|dr|prof|st|jr|sr|inc|ltd|corp|bros|vs|etc|gen|col|sgt|lt|capt|cmdr|adm|maj|rev"
+    "(?-i:Co)|mr|mrs|ms|mx|dr|prof|st|jr|sr|inc|ltd|corp|bros|vs|etc|gen|col|sgt|lt|capt|cmdr|adm|maj|rev"
     "|hon|gov|sen|messrs|ave|blvd|dept|univ|approx|est|ca|cf|al|jan|feb|apr|aug|sept|oct|nov|dec"
 )
 _BEFORE_NUMBER = "no|nos|fig|figs|eq|eqs|p|pp|vol|vols|ch|sec|art|op"
@@ -48,47 +59,64 @@ _UNIT = (
     "am|pm|a\\.m|p\\.m|km|cm|mm|nm|kg|mg|lb|lbs|oz|ft|mph|kmh|kph|hz|khz|mhz|ghz|kb|mb|gb|tb|kw|mw"
     "|gw|kwh|hrs|mins|secs"
 )
+_FUSED = rf"can(?=not(?!{_WORD}))|(?:gon|wan)(?=na(?!{_WORD}))|got(?=ta(?!{_WORD}))"
+_NEVER = "(?!)"
+# What stays inside a word besides apostrophes and periods.
+_INSIDE = {"punctuation": "[-/:+]", "text-hyphens": "-", "text": rf"(?<={_LETTER})-(?=\d)"}
 
-_TEXT = re.compile(
-    rf"""
+
+@cache
+def _pattern(rule: str) -> re.Pattern[str]:
+    """All words of a rule."""
+    clitic, no_t, unit, fused = _CLITIC, _NOT, _UNIT, _FUSED
+    if rule == "punctuation":
+        clitic = no_t = unit = fused = _NEVER
+    inside = _INSIDE[rule]
+    part = rf"(?:\d++(?:[.,]\d++)++(?!{_WORD})|{_WORD}++)"
+    joint = (
+        rf"""(?:(?!{clitic})['’]|(?<=[{_UPPER}])\.|\.(?![{_UPPER}])|[&·]|_+|{inside}"""
+        r"""|(?<=[א-ת])["״׳](?=[א-ת]))"""
+    )
+    parts = rf"{part}(?:{joint}{part})*+"
+    return re.compile(
+        rf"""
+    # most words
+      (?<!\S)(?!(?i:{fused}))[A-Za-z]++(?!\S)
     # links and addresses
-      (?i:https?|ftps?)://{_LINK} | (?i:www\.){_LINK}
+    | (?i:https?|ftps?)://{_LINK} | (?i:www\.){_LINK}
     | {_WORD}(?:{_NAME}|[.+-]){{0,63}}@(?:{_WORD}(?:{_NAME}|-){{0,62}}+\.){{1,8}}{_LETTER}{{2,24}}
     | {_DOMAIN}(?:[/?]{_LINK})?
     | (?<!{_WORD})[\#@](?={_LETTER}){_NAME}+
     # faces
     | (?<!{_WORD})[:;=]['^-]?[()\[\]DPp3/\\|*](?![\w/]) | <3(?!{_WORD})
     # abbreviations
-    | (?<!{_LETTER}){_LETTER}(?:\.{_LETTER})+(?!{_WORD})\.?
+    | (?<!{_LETTER}){_LETTER}(?:\.{_LETTER})+(?!{_WORD})\.?(?:{inside}{parts})?+
     | (?<!{_WORD})(?:(?:Ph|Ed|Psy)\.D|[BMD]\.(?:Sc|Ed|Eng|Phil|Tech))(?!{_WORD})\.?
     | (?<!{_WORD})(?i:{_ABBREVIATION})\.(?!\.)
     | (?<!{_WORD})(?i:{_BEFORE_NUMBER})\.(?=\s?\d)
-    | (?<!{_WORD})(?!I\.)[{_UPPER}]\.(?=\s{{1,3}}[{_UPPER}]|\s{{0,3}}[,;:)])
+    | (?<!{_WORD})(?!I\.)[v{_UPPER}]\.(?=\s{{1,3}}[{_UPPER}]|\s{{0,3}}[,;:)])
     | (?<!{_WORD})(?i:[cw]/o|n/a)(?!{_WORD})
     # numbers, dates, times
     | \d{{4}}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?(?!{_WORD})
     | (?:(?<![\w)\]])[+−-])?
       (?:\d++(?:-\d++){{2,}}+|\d++(?:/\d++)++|\d++(?::\d++)++(?:[.,]\d++)?+|\d++(?:[.,]\d++)*+
         |(?<![\w.])\.\d++)
-      (?=(?i:{_UNIT})(?!{_WORD})|(?!{_WORD}))
+      (?=(?i:{unit})(?!{_WORD})|(?!{joint}?{_WORD}))
     | (?<!{_WORD})(?:US|CA|AU|NZ|HK|C|A|R|S)\$(?=\s?\d)
     # English contractions
-    | {_NOT} | (?<={_WORD}){_CLITIC} | {_CLITIC}(?!\S)
+    | {no_t} | (?<={_WORD}){clitic} | {clitic}(?!\S)
     | (?<!{_WORD})['’](?:(?i:em|tis|twas|cause|til|n['’])|\d\ds?)(?!{_WORD})
-    | {_LETTER}+?(?={_NOT})
-    | (?<!{_WORD})(?i:can(?=not)|gon(?=na)|wan(?=na)|got(?=ta))(?=..[at]?(?!{_WORD}))
+    | {_LETTER}+?(?={no_t})
+    | (?<!{_WORD})(?i:{fused})
     # words
     | (?<!{_WORD})(?:[Cc]\+\+|[CFcf]\#)(?!{_WORD})
-    | {_WORD}++
-      (?:(?:(?!{_CLITIC})['’]|(?<=[{_UPPER}])\.|\.(?![{_UPPER}])|[&·]|_+|(?<={_LETTER})-(?=\d)
-          |(?<=[א-ת])["״׳](?=[א-ת]))
-        {_WORD}++)*+
+    | {parts}
     # signs
     | -[LR][RSC]B- | `` | '' | \.\.+ | [!?]+ | ([=*~_/\#+|\\^<>-])\1+ | [—–]+
     | \S
     """,
-    re.VERBOSE,
-)
+        re.VERBOSE,
+    )
 
 
 def split_words(text: str, rule: str = "whitespace") -> list[tuple[int, int]]:
@@ -101,12 +129,13 @@ def split_words(text: str, rule: str = "whitespace") -> list[tuple[int, int]]:
     """
     if rule == "whitespace":
         return [match.span() for match in _BLANK_SEPARATED.finditer(text)]
-    if rule != "text":
+    if rule not in WORD_RULES:
         raise ConfigError(unknown("word rule", rule, WORD_RULES))
+    pattern = _pattern(rule)
     if text.isascii():
-        return [match.span() for match in _TEXT.finditer(text)]
+        return [match.span() for match in pattern.finditer(text)]
     visible, starts = _clusters(text)
-    return [(starts[m.start()], starts[m.end()]) for m in _TEXT.finditer(visible)]
+    return [(starts[m.start()], starts[m.end()]) for m in pattern.finditer(visible)]
 
 
 def _clusters(text: str) -> tuple[str, list[int]]:

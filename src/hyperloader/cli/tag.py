@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +34,13 @@ def tag(
         typer.Argument(
             metavar="[RUN] [TEXT]...",
             help="A training run, a checkpoint, or owner/name on the Hub (default: the "
-            "builtin tagger); then sentences (default: standard input).",
+            "builtin tagger); then sentences (default: standard input). A first sentence of one "
+            "word is given with --text.",
         ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="A sentence, also one of a single word; may be repeated."),
     ] = None,
     task: Annotated[
         str | None,
@@ -87,6 +93,7 @@ def tag(
 
     check_options(batch_size, min_score, alternatives)
     run, texts = _run_and_texts(given or [])
+    texts += text or []
     tagger = Tagger.from_pretrained(run, device, precision=precision)
     if task is None and len(tagger.tasks) > 1:
         raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
@@ -209,14 +216,16 @@ def _together(tags: tuple[str, ...]) -> str:
 
 
 def _run_and_texts(given: list[str]) -> tuple[str, list[str]]:
-    """The run comes first and is one word; a first sentence of one word must not be a folder."""
+    """The run, which comes first and is one word or a folder, and the sentences."""
     first = given[0] if given else ""
     path = Path(first)
-    looks_like_one = (os.sep in first or "/" in first) and len(first.split()) == 1
-    if first == BUILTIN or (first and path.is_dir()) or (looks_like_one and path.exists()):
+    if len(first.split()) != 1:
+        return (first, given[1:]) if first.strip() and path.is_dir() else (BUILTIN, given)
+    if first == BUILTIN or path.is_dir() or (os.sep in first and path.exists()):
         return first, given[1:]
-    if looks_like_one:
-        if is_repository(first):
-            return first, given[1:]
-        raise ConfigError(f"there is no run {first}; omit it to use the builtin tagger")
-    return BUILTIN, given
+    if is_repository(first):
+        return first, given[1:]
+    raise ConfigError(
+        f"there is no run {first}; omit it to use the builtin tagger, or tag it as a sentence "
+        f"with --text {shlex.quote(first)}"
+    )

@@ -11,6 +11,7 @@ from hyperloader.codec.pieces import Pieces
 from hyperloader.codec.windows import EncodedWindow, Window, cut
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.types import Span
+from hyperloader.words import WordRule
 
 P = TypeVar("P", bound=Pieces)
 
@@ -28,6 +29,9 @@ class CodecConfig(BaseModel):
     max_words: int | None = Field(None, ge=1, description="words of a window; default: sentinels-1")
     overlap: int = Field(16, ge=0, description="words that neighbouring windows share")
     truncation: Literal["window", "error"] = "window"
+    words: WordRule = Field(
+        "whitespace", description="how raw text is split into words (docs/words.md)"
+    )
 
 
 class Codec(ABC, Generic[P]):

@@ -18,6 +18,7 @@ from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe, parse_model
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.splits import subsample
+from hyperloader.corpora.word_rule import word_rule
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.registry import output_for
@@ -59,7 +60,8 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Checkpoint:
         raise ConfigError("model.tasks is not set in a recipe: the tasks are those of the data")
     settings = {**recipe.model, "tasks": tuple(corpora)}
     model_config = parse_model(ModelConfig, settings, "recipe, model")
-    codec_settings = {"task_prefix": _wants_prefix(model_config), **recipe.codec}
+    defaults = {"task_prefix": _wants_prefix(model_config), "words": word_rule(corpora)}
+    codec_settings = {**defaults, **recipe.codec}
     codec_config = parse_model(CodecConfig, codec_settings, "recipe, codec")
     torch.manual_seed(recipe.seed)
     if recipe.backbone.startswith(SCRATCH):

@@ -7,12 +7,13 @@ import yaml
 
 from hyperloader.corpora.reading.place import Place, read_bytes
 from hyperloader.errors import DataError, unknown
+from hyperloader.words import WORD_RULES, WordRule
 
 OPTIONS_FILE = "reading.yaml"
 
 _CHOICES = {
     "units": ("characters", "utf-16"),
-    "words": ("text", "whitespace"),
+    "words": WORD_RULES,
     "misaligned": ("snap", "split", "skip"),
     "overlap": ("outermost", "innermost", "longest"),
 }
@@ -31,7 +32,7 @@ class ReadOptions:
     ``spans_key``: the key of the spans in spaCy's ``doc.spans``, instead of its entities.
     ``units``: what offsets count, ``characters`` or ``utf-16``, where no copy of a span's text
     says it.
-    ``words``: how raw text is split into words, ``text`` or ``whitespace``.
+    ``words``: how raw text is split into words: see :func:`~hyperloader.words.split_words`.
     ``misaligned``: what happens to a span that cuts through a word: ``snap``, ``split``, ``skip``.
     ``overlap``: which of spans over one word stays: ``outermost``, ``innermost``, ``longest``.
     ``strict``: whether a span or record that would be repaired or skipped is an error.
@@ -45,7 +46,7 @@ class ReadOptions:
     annotator: str | int | None = None
     spans_key: str | None = None
     units: Literal["characters", "utf-16"] | None = None
-    words: Literal["text", "whitespace"] = "text"
+    words: WordRule = "text"
     misaligned: Literal["snap", "split", "skip"] = "snap"
     overlap: Literal["outermost", "innermost", "longest"] = "outermost"
     strict: bool = False
