@@ -328,8 +328,12 @@ class Tagger:
         tagging.check_precision(precision, STORED)
         card = model_card(self, name=name or Path(path).name, license=license, metrics=metrics)
         stored = (STORED[precision], self.calibration)
-        about = {"whole": whole, "card": card, "overwrite": overwrite}
-        save_checkpoint(Path(path), self.model, self.codec, *stored, **about)
+        save_checkpoint(
+            *(Path(path), self.model, self.codec, *stored),
+            whole=whole,
+            card=card,
+            overwrite=overwrite,
+        )
 
     def push_to_hub(
         self,

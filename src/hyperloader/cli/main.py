@@ -150,8 +150,8 @@ def main() -> None:
         console.print("[red]error:[/red] ", end="")
         what = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(
-            f"this is a fault of hyperloader, not yours ({what:.300}); please report it with what "
-            "the command prints with HYPERLOADER_DEBUG=1, and with what `hyperloader doctor` prints",
+            f"this is a fault of hyperloader, not yours ({what:.300}); please report it, with what "
+            "it prints with HYPERLOADER_DEBUG=1 set and what `hyperloader doctor` prints",
             markup=False,
         )
         sys.exit(OUR_FAULT)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hyperloader.errors import TargetError
-from hyperloader.store.manifest import LOCK, MANIFEST, Kind, read_manifest, unlisted
+from hyperloader.store.manifest import MANIFEST, Kind, read_manifest, unlisted
 
 
 def claim_target(
@@ -64,32 +64,6 @@ def claim_target(
             "(in Python overwrite=True)"
         )
     _check_parent(target)
-    return target
-
-
-def claim_run(
-    path: Path | str, *, leftovers: Collection[str] = (), sources: Collection[Path] = ()
-) -> Path:
-    """As :func:`claim_target` for a folder that grows file by file, such as a run's.
-
-    It may be new, empty, or hold nothing but ``leftovers``: names that a start which failed may
-    leave. Nothing in it is replaced, so it may be a mount point or the working folder.
-    """
-    target = _new_name(path, sources)
-    if not target.exists():
-        _check_parent(target)
-        return target
-    if not target.is_dir():
-        raise TargetError(f"{target} cannot be written: it is a file; choose another place")
-    try:
-        foreign = sorted(p.name for p in target.iterdir() if p.name not in {*leftovers, LOCK})
-    except OSError as error:
-        raise TargetError(f"{target} cannot be looked at: {error.strerror}") from error
-    if foreign:
-        raise TargetError(
-            f"{target} holds other files ({foreign[0]}), which a run could get mixed up with; "
-            "choose a new folder"
-        )
     return target
 
 
