@@ -141,16 +141,14 @@ def test_a_mount_point_is_not_replaced(disk_of: Callable[[int], Path]) -> None:
     assert claim_target(disk / "x", Kind.CHECKPOINT) == disk / "x"
 
 
-def test_a_file_is_replaced_only_when_told_so(theirs: Path) -> None:
-    path = theirs / "thesis.txt"
-    with pytest.raises(TargetError, match="exists already"):
-        claim_file(path)
-    assert claim_file(path, overwrite=True) == path
-    for place in (theirs, Path("/dev/null"), Path("/dev/stdout"), theirs / "thesis.txt" / "x"):
+def test_a_report_is_replaced_and_no_other_file(theirs: Path) -> None:
+    places = (theirs, Path("/dev/null"), Path("/dev/stdout"), theirs / "thesis.txt" / "x")
+    for place in (theirs / "thesis.txt", *places):
         with pytest.raises(TargetError):
-            claim_file(place, overwrite=True)
-    with pytest.raises(TargetError, match="which is being read"):
-        claim_file(path, overwrite=True, sources=[path])
+            claim_file(place)
+    for content in ("", '{"tasks": 1}', "<!DOCTYPE html>", '<?xml version="1.0"?>'):
+        (theirs / "report").write_text(content)
+        assert claim_file(theirs / "report") == theirs / "report"
     with pytest.raises(HyperloaderError, match="no regular file"):
         write_text(Path("/dev/null"), "not here")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
