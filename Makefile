@@ -47,8 +47,8 @@ fix: $(VENV)/.installed-dev ## Repair style where it can be done automatically
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks (not part of the tests)
-	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/hyperloader benchmark train
+	$(BIN)/hyperloader benchmark decode
 	$(BIN)/python benchmarks/scratch_rates.py
 
 faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; about an hour on one core)

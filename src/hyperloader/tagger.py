@@ -327,9 +327,12 @@ class Tagger:
 
         tagging.check_precision(precision, STORED)
         card = model_card(self, name=name or Path(path).name, license=license, metrics=metrics)
-        stored = (STORED[precision], self.calibration)
         save_checkpoint(
-            *(Path(path), self.model, self.codec, *stored),
+            Path(path),
+            self.model,
+            self.codec,
+            STORED[precision],
+            self.calibration,
             whole=whole,
             card=card,
             overwrite=overwrite,

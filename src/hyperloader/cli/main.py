@@ -19,7 +19,6 @@ from hyperloader.cli import (
     calibrate,
     data,
     doctor,
-    errors,
     evaluate,
     experiment,
     export,
@@ -65,7 +64,6 @@ app.command()(export.export)
 app.command()(tag.tag)
 app.command()(tasks.tasks)
 app.add_typer(data.app, name="data")
-experiment.app.command()(errors.errors)
 app.add_typer(experiment.app, name="experiment")
 app.command()(similarity.similarity)
 app.command()(recipes.recipes)
@@ -150,8 +148,8 @@ def main() -> None:
         console.print("[red]error:[/red] ", end="")
         what = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(
-            f"this is a fault of hyperloader, not yours ({what:.300}); please report it, with what "
-            "it prints with HYPERLOADER_DEBUG=1 set and what `hyperloader doctor` prints",
+            f"this is a fault of hyperloader, not yours ({what:.300}); please report it with what "
+            "the command prints with HYPERLOADER_DEBUG=1 and what `hyperloader doctor` prints",
             markup=False,
         )
         sys.exit(OUR_FAULT)

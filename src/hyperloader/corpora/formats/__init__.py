@@ -31,8 +31,20 @@ _MODULES = (
     brat, inline,
 )  # fmt: skip
 
-FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in _MODULES}
-WRITERS = {name: found for name, found in FORMATS.items() if found.write}
-EXTENSIONS = tuple(dict.fromkeys(e for found in FORMATS.values() for e in found.extensions))
+FORMATS: dict[str, Format] = {}
+WRITERS: dict[str, Format] = {}
+EXTENSIONS: list[str] = []
 
-__all__ = ["EXTENSIONS", "FORMATS", "WRITERS", "Files", "Format", "Guess"]
+
+def register(found: Format) -> None:
+    """Make a format known: it is recognised, read, listed and, if it can be, written."""
+    FORMATS[found.name] = found
+    if found.write:
+        WRITERS[found.name] = found
+    EXTENSIONS.extend(e for e in found.extensions if e not in EXTENSIONS)
+
+
+for _module in _MODULES:
+    register(_module.FORMAT)
+
+__all__ = ["EXTENSIONS", "FORMATS", "WRITERS", "Files", "Format", "Guess", "register"]
