@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from children import command
-from resources import _different
+from resources import different
 
 from hyperloader.errors import HyperloaderError
 from hyperloader.store import check_folder
@@ -56,7 +56,7 @@ def _killed(
             command_line = (name, "--resume", out) if begun else command_line
         done = command(*command_line)
         problem = done.fault or (done.err[-300:] if done.code else None)
-        problem = problem or _different(_newest(whole), _newest(out))
+        problem = problem or different(_newest(whole), _newest(out), "*.safetensors")
         yield f"killed after {moments} of {lasts:.1f} s", problem
         shutil.rmtree(out.parent)
 

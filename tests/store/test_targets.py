@@ -17,7 +17,6 @@ from hyperloader.store import (
     Kind,
     atomic_folder,
     claim_file,
-    claim_run,
     claim_target,
     remove_checkpoints,
     write_text,
@@ -56,7 +55,6 @@ def test_new_and_empty_places_may_be_written(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name in ("new", "deep/er/new", "empty", "with space/ü"):
         assert claim_target(tmp_path / name, Kind.CHECKPOINT) == tmp_path / name
-        assert claim_run(tmp_path / name) == tmp_path / name
         made(tmp_path / name)
     assert claim_file(tmp_path / "scores.json") == tmp_path / "scores.json"
 
@@ -102,8 +100,6 @@ def test_nothing_else_is_ever_claimed(theirs: Path, overwrite: bool) -> None:
             atomic_folder(place, Kind.CHECKPOINT, overwrite=overwrite),
         ):
             raise AssertionError("the work must not begin")
-        with pytest.raises(TargetError):
-            claim_run(place)
     assert contents(theirs) == before
 
 
@@ -114,7 +110,6 @@ def test_the_working_folder_is_not_replaced(
     for name in (".", "", "./", "../" + tmp_path.name):
         with pytest.raises(TargetError, match="the folder you are in"):
             claim_target(name, Kind.CHECKPOINT)
-        assert claim_run(name) == tmp_path
     assert claim_target("x", Kind.CHECKPOINT) == tmp_path / "x"
 
 
@@ -144,27 +139,16 @@ def test_a_mount_point_is_not_replaced(disk_of: Callable[[int], Path]) -> None:
     with pytest.raises(TargetError, match="is a mount point; name a new folder inside it"):
         claim_target(disk, Kind.CHECKPOINT)
     assert claim_target(disk / "x", Kind.CHECKPOINT) == disk / "x"
-    assert claim_run(disk) == disk
 
 
-def test_a_run_is_not_mixed_up_with_other_files(theirs: Path, tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="holds other files"):
-        claim_run(theirs)
-    (tmp_path / "begun").mkdir()
-    (tmp_path / "begun" / "log.jsonl").touch()
-    assert claim_run(tmp_path / "begun", leftovers={"log.jsonl"})
-
-
-def test_a_file_is_replaced_only_when_told_so(theirs: Path) -> None:
-    path = theirs / "thesis.txt"
-    with pytest.raises(TargetError, match="exists already"):
-        claim_file(path)
-    assert claim_file(path, overwrite=True) == path
-    for place in (theirs, Path("/dev/null"), Path("/dev/stdout"), theirs / "thesis.txt" / "x"):
+def test_a_report_is_replaced_and_no_other_file(theirs: Path) -> None:
+    places = (theirs, Path("/dev/null"), Path("/dev/stdout"), theirs / "thesis.txt" / "x")
+    for place in (theirs / "thesis.txt", *places):
         with pytest.raises(TargetError):
-            claim_file(place, overwrite=True)
-    with pytest.raises(TargetError, match="which is being read"):
-        claim_file(path, overwrite=True, sources=[path])
+            claim_file(place)
+    for content in ("", '{"tasks": 1}', "<!DOCTYPE html>", '<?xml version="1.0"?>'):
+        (theirs / "report").write_text(content)
+        assert claim_file(theirs / "report") == theirs / "report"
     with pytest.raises(HyperloaderError, match="no regular file"):
         write_text(Path("/dev/null"), "not here")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
@@ -244,8 +228,8 @@ def test_training_leaves_foreign_checkpoints(run: Path, tmp_path: Path) -> None:
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     said = refused("train", "--data", data, "--out", tmp_path / "project", *settings())
-    assert "holds other files (checkpoints)" in said
-    assert "which is being read" in refused("train", "--data", data, "--out", data, *settings())
+    assert "is not empty (it holds checkpoints)" in said
+    assert "is not empty" in refused("train", "--data", data, "--out", data, *settings())
     assert mine.read_text() == "mine"
     out = Path(shutil.copytree(run, tmp_path / "copy"))
     (out / "checkpoints" / "bert-large").mkdir()
@@ -262,14 +246,14 @@ def test_pretraining_leaves_the_text(text: Path, theirs: Path, tmp_path: Path) -
             prepare(copy, place, recipe())
     with pytest.raises(TargetError, match="holds other files"):
         prepare(copy, theirs, recipe())
-    assert "holds other files" in refused("pretrain", "--text", copy, "--out", theirs)
+    assert "is not empty" in refused("pretrain", "--text", copy, "--out", theirs)
     assert contents(copy) == before
 
 
 def test_the_other_commands_leave_what_is_there(run: Path, theirs: Path) -> None:
     before = contents(theirs)
-    assert "holds other files" in refused("quickstart", "--out", theirs)
-    assert "holds other files" in refused("quickstart", "--out", run)
+    assert "is not empty" in refused("quickstart", "--out", theirs)
+    assert "already holds a run" in refused("quickstart", "--out", run)
     data = run.parent.parent / "data"
     kept = contents(data)
     for place in (data / "home", data, data.parent):

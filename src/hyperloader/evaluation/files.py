@@ -13,7 +13,7 @@ from hyperloader.evaluation.evaluate import Evaluation
 from hyperloader.evaluation.plots import need_matplotlib, plot_confusion
 from hyperloader.evaluation.reliability import plot_reliability
 from hyperloader.evaluation.report import TaskReport, write_html_report
-from hyperloader.store import write_text
+from hyperloader.store import claim_file, write_text
 
 # More than any of the files takes; a report of the largest corpus has less than one MiB.
 ROOM = 8 * 2**20
@@ -108,12 +108,13 @@ def check_output(path: Path) -> None:
     """See that a file can be written at ``path``: its folder, permissions and room on the disk.
 
     Raises:
-        DataError: it cannot; the line says why.
+        DataError, TargetError: it cannot, or it holds something else; the line says why.
     """
     if path.is_dir() or not path.name:
         raise DataError("is a folder; give the name of a file to write", path)
     if path.exists() and not path.is_file():
         raise DataError("is not an ordinary file; give the name of a file to write", path)
+    claim_file(path)
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent

@@ -8,7 +8,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from hyperloader.errors import TargetError
-from hyperloader.store.manifest import LOCK, MANIFEST, Kind, read_manifest, unlisted
+from hyperloader.store.manifest import MANIFEST, Kind, read_manifest, unlisted
+
+_REPORTS = (b"{", b"<!doctype html", b"\x89png", b"<?xml", b"<svg")
 
 
 def claim_target(
@@ -67,45 +69,30 @@ def claim_target(
     return target
 
 
-def claim_run(
-    path: Path | str, *, leftovers: Collection[str] = (), sources: Collection[Path] = ()
-) -> Path:
-    """As :func:`claim_target` for a folder that grows file by file, such as a run's.
+def claim_file(path: Path | str) -> Path:
+    """The absolute path of ``path``, after making sure that a report may be written there.
 
-    It may be new, empty, or hold nothing but ``leftovers``: names that a start which failed may
-    leave. Nothing in it is replaced, so it may be a mount point or the working folder.
+    It may be new, empty, or a file that begins as a report does (JSON, HTML, PNG, SVG), so that the
+    same command can be given again and a text of the user's stays.
+
+    Raises:
+        TargetError: the place holds something else, or cannot be written to.
     """
-    target = _new_name(path, sources)
-    if not target.exists():
-        _check_parent(target)
-        return target
-    if not target.is_dir():
-        raise TargetError(f"{target} cannot be written: it is a file; choose another place")
-    try:
-        foreign = sorted(p.name for p in target.iterdir() if p.name not in {*leftovers, LOCK})
-    except OSError as error:
-        raise TargetError(f"{target} cannot be looked at: {error.strerror}") from error
-    if foreign:
-        raise TargetError(
-            f"{target} holds other files ({foreign[0]}), which a run could get mixed up with; "
-            "choose a new folder"
-        )
-    return target
-
-
-def claim_file(
-    path: Path | str, *, overwrite: bool = False, sources: Collection[Path] = ()
-) -> Path:
-    """As :func:`claim_target` for a single file: it may be new, empty, or with ``overwrite`` any
-    regular file that is not being read."""
-    target = _new_name(path, sources)
+    target = _new_name(path, ())
     if target.is_dir():
         raise TargetError(f"{target} is a folder; name a file")
     if target.exists() and not target.is_file():
         raise TargetError(f"{target} is no regular file; name a file")
-    if target.is_file() and target.stat().st_size and not overwrite:
-        raise TargetError(f"{target} exists already; name another file or add --overwrite")
     _check_parent(target)
+    try:
+        with target.open("rb") as file:
+            start = file.read(64).lstrip().lower()
+    except FileNotFoundError:
+        return target
+    except OSError as error:
+        raise TargetError(f"{target} cannot be looked at: {error.strerror}") from error
+    if start and not start.startswith(_REPORTS):
+        raise TargetError(f"{target} exists already and is no report; name another file")
     return target
 
 
