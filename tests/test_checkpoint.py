@@ -14,10 +14,10 @@ from hyperloader.checkpoint import best_checkpoint, load_checkpoint, save_checkp
 from hyperloader.codec.batch import collate, encode_words
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.pretrained import from_pretrained
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
+from hyperloader.trust import trust_backbone
 from training_helpers import make_trainer
 
 CODEC = tiny_codec()
@@ -29,6 +29,7 @@ def named(tmp_path: Path) -> Path:
     folder = tmp_path / "t5"
     tiny_backbone(CODEC, seed=3).save_pretrained(folder)
     CODEC.tokenizer.save_pretrained(folder)
+    trust_backbone(folder)
     return folder
 
 
@@ -101,11 +102,11 @@ def test_another_backbone_of_the_same_name_is_refused(tmp_path: Path, named: Pat
     by_reference(named).save_pretrained(tmp_path / "m")
     tiny_backbone(CODEC, seed=4).save_pretrained(named)
     with pytest.raises(CheckpointError, match="trained on another backbone") as caught:
-        from_pretrained(tmp_path / "m")
+        TaggingModel.from_pretrained(tmp_path / "m")
     assert "\n" not in str(caught.value)
     assert_same(
-        from_pretrained(tmp_path / "m", backbone=tiny_backbone(CODEC, seed=3)),
-        from_pretrained(tmp_path / "m", backbone=tiny_backbone(CODEC, seed=3)),
+        TaggingModel.from_pretrained(tmp_path / "m", backbone=tiny_backbone(CODEC, seed=3)),
+        TaggingModel.from_pretrained(tmp_path / "m", backbone=tiny_backbone(CODEC, seed=3)),
     )
 
 
@@ -115,14 +116,14 @@ def test_one_changed_frozen_value_is_another_backbone(tmp_path: Path, named: Pat
     with torch.no_grad():
         backbone.encoder.block[1].layer[0].SelfAttention.q.weight[3, 5] += 1e-6
     with pytest.raises(CheckpointError, match="hash of its frozen weights differs"):
-        from_pretrained(tmp_path / "m", backbone=backbone)
+        TaggingModel.from_pretrained(tmp_path / "m", backbone=backbone)
 
 
 def test_a_backbone_that_is_gone_is_one_line(tmp_path: Path, named: Path) -> None:
     by_reference(named).save_pretrained(tmp_path / "m")
     named.rename(tmp_path / "gone")
     with pytest.raises(ConfigError, match="cannot be loaded") as caught:
-        from_pretrained(tmp_path / "m")
+        TaggingModel.from_pretrained(tmp_path / "m")
     assert "\n" not in str(caught.value)
 
 
@@ -132,7 +133,7 @@ def test_the_dropout_that_was_trained_with_comes_back(tmp_path: Path, named: Pat
     backbone = load_backbone(str(named), dropout=0.25)
     config = ModelConfig(tasks=tuple(CODEC.labels))
     TaggingModel(backbone, config, backbone_name=str(named)).save_pretrained(tmp_path / "m")
-    loaded = from_pretrained(tmp_path / "m")
+    loaded = TaggingModel.from_pretrained(tmp_path / "m")
     rates = {m.p for m in loaded.backbone.modules() if isinstance(m, torch.nn.Dropout)}
     assert rates == {0.25}
 
@@ -196,7 +197,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, change: object, sai
     save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
     rewrite_manifest(folder)
     with pytest.raises(CheckpointError, match=said):
-        from_pretrained(folder)
+        TaggingModel.from_pretrained(folder)
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "format": 99}))
     rewrite_manifest(tmp_path / "m")
     with pytest.raises(CheckpointError, match="format 99"):
-        from_pretrained(tmp_path / "m")
+        TaggingModel.from_pretrained(tmp_path / "m")
 
 
 @pytest.fixture(scope="module")

@@ -145,7 +145,7 @@ def test_a_hundred_thousand_words_go_through_in_the_memory_of_one_batch() -> Non
     decode_batch = SentTDecoder.decode_batch
 
     def spy(self: SentTDecoder, batch: Batch, **options: int) -> list[DecodedWindow]:
-        sizes.append(len(batch.words))
+        sizes.append(batch.input_ids.numel())
         return decode_batch(self, batch, **options)
 
     with mock.patch.object(SentTDecoder, "decode_batch", spy):
@@ -156,7 +156,7 @@ def test_a_hundred_thousand_words_go_through_in_the_memory_of_one_batch() -> Non
     assert tagged.words == tuple(words)
     assert shown(tagged) == [(i, i + 1, "thing") for i in range(100_000)]
     assert len(sizes) > 30
-    assert max(sizes) == 256
+    assert max(sizes) < 5_000  # source tokens of a batch: 4,096, and padding to a round length
     # Of the text, its words, ids and answers, and not of activations: those of all 10,000
     # windows at once would be 20 times what one batch takes.
     assert grown < 200, f"{grown:.0f} MiB more at the peak"
@@ -233,7 +233,7 @@ def test_spans_below_the_smallest_score_are_left_out() -> None:
     [
         ({"min_score": 1.01}, "a score lies in"),
         ({"min_score": float("nan")}, "a score lies in"),
-        ({"alternatives": -1}, "-1 alternatives a word"),
+        ({"alternatives": -1}, "-1 alternatives per word"),
         ({"batch_size": 0}, "a batch size of 0"),
     ],
 )

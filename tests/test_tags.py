@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
+from seqeval.scheme import BILOU, IOB2, IOBES, Tokens
 
 from hyperloader.tags import (
     SCHEMES,
@@ -15,6 +16,7 @@ from hyperloader.tags import (
     sbio_to_spans,
     spans_to_bio,
     spans_to_sbio,
+    strict_spans,
 )
 from hyperloader.types import Span
 
@@ -81,6 +83,30 @@ def test_any_sequence_reads_as_seqeval_reads_it(prefixes: str, data: st.DataObje
     tags = data.draw(st.lists(tag, max_size=12))
     expected = [Span(start, end + 1, label) for label, start, end in get_entities(tags)]
     assert list(parse_tags(tags)) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "prefixes", "theirs"),
+    [("bio", "BI", IOB2), ("bioes", "BIES", IOBES), ("bilou", "BILU", BILOU)],
+)
+@given(data=st.data())
+def test_strict_reading_is_seqevals(
+    scheme: str, prefixes: str, theirs: type, data: st.DataObject
+) -> None:
+    tag = st.sampled_from(["O", *(f"{p}-{label}" for p in prefixes for label in ("a", "b"))])
+    tags = data.draw(st.lists(tag, max_size=12))
+    expected = [Span(e.start, e.end, e.tag) for e in Tokens(tags, theirs).entities]
+    assert list(strict_spans(tags, scheme=scheme)) == expected
+
+
+@given(tagged(), st.sampled_from(("bio", "iob1", "bilou", "bioes")))
+def test_well_formed_tags_read_the_same_strictly(
+    case: tuple[tuple[Span, ...], int], scheme: str
+) -> None:
+    spans, length = case
+    single, last = {"bilou": "UL", "bioes": "SE"}.get(scheme, "BI")
+    tags = iob1_of(spans, length) if scheme == "iob1" else letters_of(spans, length, single, last)
+    assert strict_spans(tags, scheme=scheme) == spans
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,68 @@
-"""Sequence labelling for many tasks with one frozen T5 and generated weights."""
+"""Sequence labelling for many tasks with one small frozen backbone and generated weights.
+
+Tag with :class:`Tagger`, train with :func:`train`, which gives one.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["ModelConfig", "Span", "TaggedText", "Tagger", "TaggingModel"]
+__all__ = [
+    "Alternative",
+    "CheckpointError",
+    "ConfigError",
+    "Corpus",
+    "DataError",
+    "Example",
+    "HyperloaderError",
+    "ModelConfig",
+    "Span",
+    "TaggedSpan",
+    "TaggedText",
+    "Tagger",
+    "TaggingModel",
+    "TrainingError",
+    "load_corpora",
+    "resume",
+    "train",
+    "trust_backbone",
+]
 
 if TYPE_CHECKING:
+    from hyperloader.api import resume, train
+    from hyperloader.corpora.corpus import Corpus
+    from hyperloader.corpora.registry import load_corpora
+    from hyperloader.errors import (
+        CheckpointError,
+        ConfigError,
+        DataError,
+        HyperloaderError,
+        TrainingError,
+    )
     from hyperloader.modeling.config import ModelConfig
     from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
-    from hyperloader.types import Span, TaggedText
+    from hyperloader.trust import trust_backbone
+    from hyperloader.types import Alternative, Example, Span, TaggedSpan, TaggedText
 
 _HOME = {
-    "ModelConfig": "hyperloader.modeling.config",
-    "Span": "hyperloader.types",
-    "TaggedText": "hyperloader.types",
-    "Tagger": "hyperloader.tagger",
-    "TaggingModel": "hyperloader.outputs.sentt.model",
+    "Alternative": "types",
+    "CheckpointError": "errors",
+    "ConfigError": "errors",
+    "Corpus": "corpora.corpus",
+    "DataError": "errors",
+    "Example": "types",
+    "HyperloaderError": "errors",
+    "ModelConfig": "modeling.config",
+    "Span": "types",
+    "TaggedSpan": "types",
+    "TaggedText": "types",
+    "Tagger": "tagger",
+    "TaggingModel": "outputs.sentt.model",
+    "TrainingError": "errors",
+    "load_corpora": "corpora.registry",
+    "resume": "api",
+    "train": "api",
+    "trust_backbone": "trust",
 }
 
 
@@ -25,5 +71,11 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         from importlib import import_module
 
-        return getattr(import_module(_HOME[name]), name)
+        value = getattr(import_module(f"hyperloader.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'hyperloader' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__version__"})

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class SpanCalibration(BaseModel):
-    """How well the scores of predicted spans fit: their number, and the expected calibration
-    error in [0, 1] at temperature 1 and at the fitted one."""
+    """How well the scores of predicted spans fit: their number, and their expected calibration
+    error in [0, 1] at temperature 1 and at the temperatures that were fitted and kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -20,13 +20,31 @@ class SpanCalibration(BaseModel):
 
 
 class TaskCalibration(SpanCalibration):
-    """One task's temperature; ``shared``: it was fitted on all tasks, since this one has few
-    sentences. ``sentences`` and ``decisions`` are those of this task it was fitted on."""
+    """One task's temperature, and how it did on sentences that it was not fitted on.
+
+    Calibrations of earlier versions lack the last four fields; their errors were measured on the
+    sentences of the fit.
+
+    Attributes:
+        ece_after: at the fitted temperature, whether it was kept or not.
+        temperature: what the task's logits are divided by; 1 where the fitted one was not kept.
+        shared: whether it was fitted on all tasks, since this one has few sentences.
+        sentences: of this task that it was fitted on.
+        decisions: the gold decisions in them.
+        kept: whether the fitted temperature made held-out scores fit better.
+        fitted: the temperature that was fitted.
+        nll_before: mean negative log-likelihood of held-out gold decisions at temperature 1.
+        nll_after: the same at the fitted one.
+    """
 
     temperature: float = Field(gt=0)
     shared: bool
     sentences: int = Field(ge=0)
     decisions: int = Field(ge=0)
+    kept: bool = True
+    fitted: float | None = Field(None, gt=0)
+    nll_before: float | None = Field(None, ge=0)
+    nll_after: float | None = Field(None, ge=0)
 
 
 class Calibration(BaseModel):

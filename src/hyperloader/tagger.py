@@ -1,31 +1,39 @@
 """The face that users see: texts in, spans with labels, character offsets and scores out."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from itertools import repeat
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import torch
 
+from hyperloader import hub, tagging
 from hyperloader.builtin import BUILTIN
 from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
 from hyperloader.codec.batch import encode_words
 from hyperloader.codec.codec import Codec
-from hyperloader.errors import ConfigError, HyperloaderError, unknown
+from hyperloader.errors import HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.modeling.quantised import quantise
-from hyperloader.outputs.decoded import DecodedWindow, decode_sentences
+from hyperloader.outputs.decoded import decode_sentences
 from hyperloader.outputs.registry import output_of
-from hyperloader.types import TaggedSpan, TaggedText
+from hyperloader.tagging import TagOptions
+from hyperloader.types import TaggedText
+
+if TYPE_CHECKING:
+    from hyperloader.corpora.given import Labelled
+    from hyperloader.evaluation.evaluate import Evaluation
+    from hyperloader.model_card import Scores
 
 PRECISIONS = ("float32", "bfloat16", "int8")
-_WORD = re.compile(r"\S+")
+STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_Context = TypeVar("_Context")
 
 
 class Tagger:
-    """One model for all its tagging tasks.
+    """One model for all its tagging tasks. Threads may share it.
+
+    Wherever a ``task`` is asked for, it may be omitted if the tagger has exactly one.
 
     Args:
         calibration: makes scores probabilities that can be taken at their word; without it they
@@ -51,34 +59,43 @@ class Tagger:
         *,
         precision: str = "float32",
         tagging_only: bool = True,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
     ) -> "Tagger":
-        """Load a checkpoint folder, the best checkpoint of a training run, or the builtin tagger.
+        """Load a checkpoint folder, the best checkpoint of a training run, the builtin tagger, or
+        a tagger from the Hugging Face Hub.
 
         Args:
-            path: a folder, or ``builtin``.
+            path: a folder, ``builtin``, or ``owner/name`` on the Hub. It is looked up on the Hub
+                if there is neither such a folder nor a folder ``owner`` here, or if ``revision``
+                is given.
             device: such as ``cuda``; default: the CPU.
             precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, scores and now and
                 then an answer differ a little: docs/decoding.md).
-            tagging_only: start without transformers, in less than half the time, where that comes
-                to the same. False: ``model`` is also for training and for ``generate``.
+            tagging_only: start without transformers, in less than half the time, if that gives
+                the same tagger. False: ``model`` is also for training and for ``generate``.
+            revision: a branch, tag or commit on the Hub.
+            cache_dir: where files from the Hub are kept; default: huggingface_hub's folder.
+            local_files_only: take what the cache has and open no connection.
+            token: for private taggers; default: the one that ``hf auth login`` stored.
 
         Raises:
             CheckpointError: nothing there, incomplete, damaged or a pickle.
             ConfigError: an unknown precision, or int8 where it cannot be.
         """
-        if precision not in PRECISIONS:
-            raise ConfigError(unknown("precision", precision, PRECISIONS))
+        tagging.check_precision(precision, PRECISIONS)
+        if revision is not None or hub.is_repository(path):
+            path = hub.fetch(
+                str(path),
+                revision=revision,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                token=token,
+            )
         checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
-        if device is not None:
-            try:
-                checkpoint.model.to(device)
-            except (RuntimeError, AssertionError) as error:
-                reason = str(error).splitlines()[0]
-                raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
-        if precision == "bfloat16":
-            checkpoint.model.to(torch.bfloat16)
-        elif precision == "int8":
-            quantise(checkpoint.model)
+        tagging.place(checkpoint.model, device, precision)
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
 
     @property
@@ -86,7 +103,7 @@ class Tagger:
         """The tasks that the model knows."""
         return self.model.config.tasks
 
-    def labels(self, task: str) -> tuple[str, ...]:
+    def labels(self, task: str | None = None) -> tuple[str, ...]:
         """The labels of one task."""
         return self.codec.labels[self._known(task)]
 
@@ -95,32 +112,28 @@ class Tagger:
         """What divides each task's logits; a task that is not named has 1."""
         return {} if self.calibration is None else self.calibration.temperatures
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
+
     @overload
     def tag(  # type: ignore[overload-overlap]  # a str is one text, not a sequence of letters
-        self,
-        texts: str,
-        task: str,
-        *,
-        batch_size: int = 64,
-        min_score: float = 0.0,
-        alternatives: int = 0,
+        self, texts: str, task: str | None = None, **options: Unpack[TagOptions]
     ) -> TaggedText: ...
 
     @overload
     def tag(
         self,
         texts: Sequence[str],
-        task: str | Sequence[str],
-        *,
-        batch_size: int = 64,
-        min_score: float = 0.0,
-        alternatives: int = 0,
+        task: str | Sequence[str] | None = None,
+        **options: Unpack[TagOptions],
     ) -> list[TaggedText]: ...
 
     def tag(
         self,
         texts: str | Sequence[str],
-        task: str | Sequence[str],
+        task: str | Sequence[str] | None = None,
         *,
         batch_size: int = 64,
         min_score: float = 0.0,
@@ -128,45 +141,255 @@ class Tagger:
     ) -> TaggedText | list[TaggedText]:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 
-        Words are what white space separates, as in the paper. Text of any length is tagged
-        whole; nothing is cut off.
+        Words are what white space separates. Text of any length is tagged whole.
 
         Args:
-            task: one task for all texts, or one a text.
-            batch_size: windows of text decoded at once; it bounds the memory.
+            task: one task for all texts, or a sequence with one per text.
+            batch_size: windows of text decoded at once at most; smaller batches take less memory.
             min_score: spans with a lower score, in [0, 1], are left out. The others stay as they
                 are, and so do the alternatives.
             alternatives: how many likely tags of every word to give.
 
         Raises:
-            HyperloaderError: an unknown task (the message lists the tasks), a text with a
-                character that is none (half of a surrogate pair), or a number out of its range.
+            HyperloaderError: an unknown task (the message lists the tasks), no task where there
+                are several, a text that is not a string or holds a lone surrogate, or a number
+                out of its range.
         """
-        if isinstance(texts, str):
-            return self.tag(
-                [texts],
-                task,
+        tagging.check_options(batch_size, min_score, alternatives)
+        given = [texts] if isinstance(texts, str) else texts
+        for i, text in enumerate(given):
+            tagging.check_text(text, f"text {i}")
+        places = [tagging.word_places(text) for text in given]
+        words = [
+            tuple(text[a:b] for a, b in spots) for text, spots in zip(given, places, strict=True)
+        ]
+        found = self._tag(given, words, places, task, batch_size, min_score, alternatives)
+        return found[0] if isinstance(texts, str) else found
+
+    @overload
+    def tag_words(  # type: ignore[overload-overlap]  # as above
+        self,
+        sentences: Sequence[str],
+        task: str | None = None,
+        **options: Unpack[TagOptions],
+    ) -> TaggedText: ...
+
+    @overload
+    def tag_words(
+        self,
+        sentences: Sequence[Sequence[str]],
+        task: str | Sequence[str] | None = None,
+        **options: Unpack[TagOptions],
+    ) -> list[TaggedText]: ...
+
+    def tag_words(
+        self,
+        sentences: Sequence[Any],
+        task: str | Sequence[str] | None = None,
+        *,
+        batch_size: int = 64,
+        min_score: float = 0.0,
+        alternatives: int = 0,
+    ) -> TaggedText | list[TaggedText]:
+        """Tag one sentence (the result is one) or several (a list) that are split into words.
+
+        As :meth:`tag`, with the words as they are given. The text of a result is its words joined
+        by single spaces, and its offsets lie in that text; ``word_start`` and ``word_end`` of a
+        span count the words. An empty sequence is no sentences.
+
+        Raises:
+            HyperloaderError: as :meth:`tag`, a string in place of words, and an empty word.
+        """
+        tagging.check_options(batch_size, min_score, alternatives)
+        one = not isinstance(sentences, str) and bool(sentences) and isinstance(sentences[0], str)
+        given = [sentences] if one or isinstance(sentences, str) else sentences
+        tagging.check_words(given)
+        words = [tuple(sentence) for sentence in given]
+        texts = [" ".join(sentence) for sentence in words]
+        places = [tagging.joined_places(sentence) for sentence in words]
+        found = self._tag(texts, words, places, task, batch_size, min_score, alternatives)
+        return found[0] if one else found
+
+    @overload
+    def pipe(
+        self,
+        texts: Iterable[str],
+        task: str | Iterable[str] | None = None,
+        *,
+        as_tuples: Literal[False] = False,
+        **options: Unpack[TagOptions],
+    ) -> Iterator[TaggedText]: ...
+
+    @overload
+    def pipe(
+        self,
+        texts: Iterable[tuple[str, _Context]],
+        task: str | Iterable[str] | None = None,
+        *,
+        as_tuples: Literal[True],
+        **options: Unpack[TagOptions],
+    ) -> Iterator[tuple[TaggedText, _Context]]: ...
+
+    def pipe(
+        self,
+        texts: Iterable[Any],
+        task: str | Iterable[str] | None = None,
+        *,
+        as_tuples: bool = False,
+        batch_size: int = 64,
+        min_score: float = 0.0,
+        alternatives: int = 0,
+    ) -> Iterator[Any]:
+        """Tag a stream of texts, in order, holding four batches in memory at most.
+
+        Args:
+            task: one task for all texts, or an iterable with one per text, read along with them.
+            as_tuples: ``texts`` are pairs (text, context), and so are the results:
+                (:class:`TaggedText`, context). The context is passed through untouched.
+
+        The other arguments and errors are those of :meth:`tag`.
+
+        Example:
+            >>> rows = [("play some jazz", {"id": 7})]
+            >>> for tagged, row in tagger.pipe(rows, "snips", as_tuples=True):
+            ...     print(row["id"], tagged.spans)
+        """
+        tagging.check_options(batch_size, min_score, alternatives)
+        if isinstance(task, Sized) and not isinstance(task, str) and isinstance(texts, Sized):
+            tagging.check_count(len(texts), len(task))
+        tasks = repeat(self._known(task)) if isinstance(task, str | None) else task
+        for some, names in tagging.in_step(texts, tasks, 4 * batch_size):
+            found = self.tag(
+                [text for text, _ in some] if as_tuples else some,
+                names,
                 batch_size=batch_size,
                 min_score=min_score,
                 alternatives=alternatives,
-            )[0]
-        check_options(batch_size, min_score, alternatives)
-        tasks = [task] * len(texts) if isinstance(task, str) else list(task)
-        if len(tasks) != len(texts):
-            raise HyperloaderError(f"{len(texts)} texts but {len(tasks)} tasks: give one a text")
-        for name in set(tasks):
+            )
+            contexts = [context for _, context in some] if as_tuples else []
+            yield from zip(found, contexts, strict=True) if as_tuples else found
+
+    def evaluate(
+        self,
+        data: "Labelled",
+        split: str = "test",
+        *,
+        tasks: Sequence[str] | None = None,
+        batch_size: int = 64,
+        advance: Callable[[str, int], None] = lambda task, sentences: None,
+    ) -> "Evaluation":
+        """Precision, recall and F1 of every task; ``to_dict()`` is what ``evaluate --json`` prints.
+
+        Args:
+            data: a path, as for ``--data``, or a mapping from each task to its parts: see
+                :func:`~hyperloader.corpora.given.corpora_of`.
+            split: train, validation or test.
+            tasks: only these; default: the tagger's tasks that ``data`` has.
+            advance: told of every task how many more of its sentences are done.
+
+        Raises:
+            DataError: no sentences in that part of the data, or data that cannot be read.
+        """
+        from hyperloader.corpora.given import corpora_of
+        from hyperloader.evaluation.evaluate import evaluate_tagger
+
+        if not isinstance(data, str | Path):
+            data = corpora_of(data, tasks, require=())
+        return evaluate_tagger(
+            self, data, split, tasks=tasks, batch_size=batch_size, advance=advance
+        )
+
+    def save_pretrained(
+        self,
+        path: str | Path,
+        *,
+        precision: str = "float32",
+        whole: bool | None = None,
+        license: str | None = None,
+        metrics: "Scores | None" = None,
+        name: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Save model, labels, tokenizer, calibration and a model card as one folder, atomically.
+
+        Args:
+            precision: of the stored parameters: float32, or bfloat16 (half the space, rounded).
+            whole: store the frozen backbone too; default: only if no name brings it back.
+            license: for the model card, such as ``apache-2.0``.
+            metrics: scores for the model card: what :meth:`evaluate` gives.
+            name: ``owner/name`` on the Hub for the model card's examples; default: ``path``.
+            overwrite: replace a checkpoint that ``path`` holds; nothing else is ever replaced.
+
+        Raises:
+            TargetError: ``path`` holds something else, or (without ``overwrite``) a checkpoint.
+        """
+        from hyperloader.model_card import model_card
+
+        tagging.check_precision(precision, STORED)
+        card = model_card(self, name=name or Path(path).name, license=license, metrics=metrics)
+        save_checkpoint(
+            Path(path),
+            self.model,
+            self.codec,
+            STORED[precision],
+            self.calibration,
+            whole=whole,
+            card=card,
+            overwrite=overwrite,
+        )
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        message: str = "Upload tagger",
+        precision: str = "float32",
+        license: str | None = None,
+        metrics: "Scores | None" = None,
+    ) -> str:
+        """Upload the tagger to the Hugging Face Hub, in one commit; the commit's address.
+
+        The repository ``owner/name`` is made if need be, ``private`` or as its owner's settings
+        say; of an earlier tagger in it nothing stays. A backbone that is a folder of this machine
+        is stored with the tagger. ``token``: default the one that ``hf auth login`` stored.
+
+        Raises:
+            CheckpointError: no access, or no connection.
+        """
+        backbone = self.model.backbone_name
+
+        def save(folder: Path) -> None:
+            whole = True if backbone and Path(backbone).is_dir() else None
+            about: dict[str, Any] = {"license": license, "metrics": metrics, "name": repository}
+            self.save_pretrained(folder, precision=precision, whole=whole, **about)
+
+        return hub.share(save, repository, private=private, token=token, message=message)
+
+    def __repr__(self) -> str:
+        backbone = self.model.backbone_name or "a backbone of its own"
+        tasks = tagging.shown(self.tasks)
+        return (
+            f"<Tagger: {self.model.config.method} on {backbone}, tasks {tasks}, "
+            f"{'' if self.calibration else 'not '}calibrated, on {self.device}>"
+        )
+
+    def _tag(
+        self,
+        texts: Sequence[str],
+        words: Sequence[tuple[str, ...]],
+        places: Sequence[tagging.Places],
+        task: str | Sequence[str] | None,
+        batch_size: int,
+        min_score: float,
+        alternatives: int,
+    ) -> list[TaggedText]:
+        """Tag ``texts`` whose ``words`` lie at ``places`` (characters, end exclusive)."""
+        tasks = [self._known(task)] * len(texts) if isinstance(task, str | None) else task
+        tagging.check_count(len(texts), len(tasks))
+        for name in dict.fromkeys(tasks):
             self._known(name)
-        for i, text in enumerate(texts):
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                raise HyperloaderError(
-                    f"text {i} is not valid Unicode at character {error.start}; decode it as UTF-8"
-                ) from error
-        places = [[match.span() for match in _WORD.finditer(text)] for text in texts]
-        words = [
-            tuple(text[a:b] for a, b in spots) for text, spots in zip(texts, places, strict=True)
-        ]
         encoded = [
             encode_words(self.codec, w, name) if w else []
             for w, name in zip(words, tasks, strict=True)
@@ -175,77 +398,16 @@ class Tagger:
             self._decoder, encoded, batch_size=batch_size, alternatives=alternatives
         )
         return [
-            _tagged(text, w, spots, name, decoded, min_score)
-            for text, w, spots, name, decoded in zip(
-                texts, words, places, tasks, found, strict=True
-            )
+            tagging.tagged_text(*about, min_score)
+            for about in zip(texts, words, places, tasks, found, strict=True)
         ]
 
-    def pipe(
-        self,
-        texts: Iterable[str],
-        task: str,
-        *,
-        batch_size: int = 64,
-        min_score: float = 0.0,
-        alternatives: int = 0,
-    ) -> Iterator[TaggedText]:
-        """Tag a stream of texts, in order, holding a few batches in memory at most."""
-        rest = iter(texts)
-        while waiting := list(islice(rest, max(4 * batch_size, 1))):
-            yield from self.tag(
-                waiting,
-                task,
-                batch_size=batch_size,
-                min_score=min_score,
-                alternatives=alternatives,
-            )
-
-    def save_pretrained(self, path: str | Path) -> None:
-        """Save model, labels, tokenizer and calibration as one folder, atomically."""
-        save_checkpoint(Path(path), self.model, self.codec, calibration=self.calibration)
-
-    def _known(self, task: str) -> str:
+    def _known(self, task: str | None) -> str:
+        """``task``, or the only one."""
+        if task is None:
+            if len(self.tasks) > 1:
+                raise HyperloaderError(f"give a task (one of: {', '.join(self.tasks)})")
+            return self.tasks[0]
         if task not in self.tasks:
             raise HyperloaderError(unknown("task", task, self.tasks))
         return task
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.model.device
-
-
-def check_options(batch_size: int, min_score: float, alternatives: int) -> None:
-    """Raise HyperloaderError for numbers out of their range."""
-    if batch_size < 1:
-        raise HyperloaderError(f"a batch size of {batch_size} tags nothing; give at least 1")
-    if not 0 <= min_score <= 1:
-        raise HyperloaderError(
-            f"a score lies in [0, 1]: {min_score} cannot be the smallest; give a number from 0 to 1"
-        )
-    if alternatives < 0:
-        raise HyperloaderError(f"{alternatives} alternatives a word: give 0 (none) or more")
-
-
-def _tagged(
-    text: str,
-    words: tuple[str, ...],
-    offsets: Sequence[tuple[int, int]],
-    task: str,
-    found: DecodedWindow,
-    min_score: float,
-) -> TaggedText:
-    spans = []
-    for span in found.spans:
-        score = 1.0 if span.score is None else span.score
-        if score < min_score:
-            continue
-        start, end = offsets[span.word_start][0], offsets[span.word_end - 1][1]
-        spans.append(
-            TaggedSpan(
-                start, end, text[start:end], span.label, score, span.word_start, span.word_end
-            )
-        )
-    others = None if found.alternatives is None else tuple(found.alternatives)
-    return TaggedText(text, words, tuple(offsets), tuple(spans), task, others)

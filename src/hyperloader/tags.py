@@ -126,3 +126,36 @@ def sbio_to_spans(tags: Sequence[str]) -> tuple[Span, ...]:
         elif tag != OUTSIDE:
             spans.append(Span(i, i + 1, tag))
     return tuple(spans)
+
+
+def strict_spans(tags: Sequence[str], *, scheme: str) -> tuple[Span, ...]:
+    """Only the spans that are written out as ``scheme`` demands (seqeval's strict mode).
+
+    In BIO ``B-x`` and every ``I-x`` right after it; in BIOES and BILOU one word with ``S-`` or
+    ``U-``, or ``B-`` to ``E-`` or ``L-`` with nothing but ``I-`` between, all of one label. What
+    else ``parse_tags`` makes of ill-formed tags is no span here. A file is only taken for IOB1
+    where it is well-formed (``detect_scheme``), so its spans are those of ``parse_tags``.
+
+    Raises:
+        TagError: as ``parse_tags``.
+    """
+    everything = parse_tags(tags, scheme=scheme)
+    if scheme not in _STRICT:
+        return everything
+    starts, goes_on, closes = _STRICT[scheme]
+    spans: list[Span] = []
+    start, label, before = 0, "", OUTSIDE
+    for i, tag in enumerate((*tags, OUTSIDE)):
+        prefix, name = (OUTSIDE, "") if tag == OUTSIDE else (tag[0], tag[2:])
+        if label and not (before in "BI" and prefix in goes_on and name == label):
+            if before in closes:
+                spans.append(Span(start, i, label))
+            label = ""
+        if not label and prefix in starts:
+            start, label = i, name
+        before = prefix
+    return tuple(spans)
+
+
+# What starts a span, what goes on with it, and what it may end with.
+_STRICT = {"bio": ("B", "I", "BI"), "bioes": ("BS", "IE", "ES"), "bilou": ("BU", "IL", "LU")}

@@ -1,9 +1,12 @@
 """The plain values that flow between the parts: examples in, tagged text out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+# What the representation of a tagged text shows of it: characters and spans.
+LONG, MANY = 60, 8
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,7 +56,7 @@ class Alternative(NamedTuple):
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TaggedSpan:
     """A predicted span: ``text[start:end]`` is its surface, in characters of the text as given;
     ``word_start`` and ``word_end`` are its words, end exclusive."""
@@ -66,8 +69,15 @@ class TaggedSpan:
     word_start: int
     word_end: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, as in the JSON of ``hyperloader tag --json``."""
+        return asdict(self)
 
-@dataclass(frozen=True, slots=True)
+    def __repr__(self) -> str:
+        return f"<{self.label} {_short(self.text)!r} {self.start}:{self.end} {self.score:.2f}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class TaggedText:
     """One tagged text: the text as given, its words and the spans found in it.
 
@@ -81,6 +91,35 @@ class TaggedText:
     spans: tuple[TaggedSpan, ...]
     task: str
     alternatives: tuple[tuple[Alternative, ...], ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``hyperloader tag --json`` prints, of lists, dictionaries, strings and numbers.
+
+        ``alternatives`` is there only if it was asked for.
+        """
+        document: dict[str, Any] = {
+            "text": self.text,
+            "words": list(self.words),
+            "offsets": [list(place) for place in self.offsets],
+            "spans": [span.to_dict() for span in self.spans],
+            "task": self.task,
+        }
+        if self.alternatives is not None:
+            document["alternatives"] = [
+                [{"tags": list(tags), "probability": probability} for tags, probability in choices]
+                for choices in self.alternatives
+            ]
+        return document
+
+    def __repr__(self) -> str:
+        spans = [repr(span) for span in self.spans[:MANY]]
+        if len(self.spans) > MANY:
+            spans.append(f"and {len(self.spans) - MANY:,} more")
+        return f"<TaggedText {_short(self.text)!r}, task {self.task!r}: [{', '.join(spans)}]>"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[: LONG - 1]}…"
 
 
 def check_spans(spans: Sequence[Span], length: int) -> None:

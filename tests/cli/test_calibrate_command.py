@@ -9,7 +9,7 @@ import pytest
 from hyperloader.checkpoint import best_checkpoint, load_checkpoint
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.sample import sample_corpora
-from hyperloader.corpora.writers import write_corpus
+from hyperloader.corpora.writing import write_corpus
 from hyperloader.tagger import Tagger
 from training_helpers import cli, refused, settings, write_data
 

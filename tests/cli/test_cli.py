@@ -58,7 +58,21 @@ def test_every_help_has_an_example_and_none_imports_torch() -> None:
 
 def test_the_version_is_printed() -> None:
     done = cli("--version")
-    assert (done.code, done.out) == (0, f"hyperloader {__version__}\n")
+    assert done.code == 0
+    assert re.fullmatch(
+        rf"hyperloader {re.escape(__version__)}( \([0-9a-f]{{7,}}(-dirty)?\))?\n", done.out
+    )
+
+
+def test_doctor_finds_nothing_broken() -> None:
+    done = cli("doctor", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["broken"] == []
+    assert found["hyperloader"].startswith(__version__)
+    assert found["tagging"].startswith("works")
+    shown = cli("doctor").out
+    assert all(found[name] in shown for name in ("torch", "python", "builtin tagger"))
 
 
 @pytest.fixture(scope="module")

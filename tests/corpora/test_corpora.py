@@ -1,5 +1,9 @@
-"""Registry, splits, statistics and writers, on the real corpora and on small folders."""
+"""Registry, splits and statistics, on the real corpora and on small folders."""
 
+import bz2
+import gzip
+import lzma
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -7,15 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperloader.corpora.corpus import SPLITS, Corpus
-from hyperloader.corpora.registry import find_parts, load_corpora, load_corpus, part_of, read_parts
+from hyperloader.corpora.reading.options import ReadOptions, parse_options
+from hyperloader.corpora.registry import (
+    find_parts,
+    load_corpora,
+    load_corpus,
+    part_of,
+    read_corpus,
+)
 from hyperloader.corpora.splits import draw, subsample
 from hyperloader.corpora.stats import TABLE2, absent_corpora, corpus_stats
-from hyperloader.corpora.writers import WRITERS, render_part, write_corpus, write_part
+from hyperloader.corpora.writing import write_part
 from hyperloader.errors import DataError
 from hyperloader.types import Example, Span
 
 MIT = ("movie", "movie_trivia", "restaurant")
-PRESENT = sorted(set(TABLE2) - {"mtop"})
+PRESENT = sorted(TABLE2)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +55,8 @@ def test_sizes_and_labels_are_those_of_table_2(corpora: dict[str, Corpus]) -> No
         assert all(e.task == name for examples in corpus.splits.values() for e in examples)
         assert len(corpus.labels()) == {"mtod": 16}.get(name, row.labels)
     assert {n: len(c.labels("train")) for n, c in corpora.items()} == {
-        "atis": 79, "movie": 12, "movie_trivia": 12, "mtod": 15, "restaurant": 8, "snips": 39,
+        "atis": 79, "movie": 12, "movie_trivia": 12, "mtod": 15, "mtop": 74, "restaurant": 8,
+        "snips": 39,
     }  # fmt: skip
 
 
@@ -53,7 +65,7 @@ def test_statistics(corpora: dict[str, Corpus]) -> None:
     seen = {name: f"{row.test_in_train:.2%}" for name, row in stats.items()}
     assert seen == {
         "atis": "1.46%", "movie": "0.98%", "movie_trivia": "0.00%", "mtod": "32.61%",
-        "restaurant": "0.00%", "snips": "3.71%",
+        "mtop": "0.34%", "restaurant": "0.00%", "snips": "3.71%",
     }  # fmt: skip
     assert max(row.longest for row in stats.values()) == 76
     frequent = [r for r in stats["mtod"].spans_by_label.values() if r["train"] >= 100]
@@ -61,7 +73,8 @@ def test_statistics(corpora: dict[str, Corpus]) -> None:
     assert any("16 slot types; Table 2 has 9 (9 types" in note for note in stats["mtod"].notes)
     assert any("stoploc.airport_code" in note for note in stats["atis"].notes)
     assert stats["snips"].notes == stats["movie"].notes == []
-    assert absent_corpora(corpora) == ["mtop"]
+    assert absent_corpora(corpora) == []
+    assert absent_corpora(["atis", "mine"]) == sorted(set(TABLE2) - {"atis"})
     assert absent_corpora(["mine"]) == []
 
 
@@ -85,7 +98,7 @@ def test_drawn_validation_has_the_size_of_table_2(
     (path,) = (shared / "data" / "labelled" / name).glob("*train.bio")
     (tmp_path / path.name).symlink_to(path)
     drawn = load_corpus(tmp_path, name).splits
-    whole = read_parts(tmp_path)["train"]
+    whole = read_corpus(tmp_path).splits["train"]
     assert len(drawn["validation"]) == size
     assert sorted(e.words for e in drawn["train"] + drawn["validation"]) == sorted(
         e.words for e in whole
@@ -93,25 +106,6 @@ def test_drawn_validation_has_the_size_of_table_2(
     # Sampled, not sliced: both halves of the file are in it, about evenly.
     half = {e.words for e in whole[: len(whole) // 2]}
     assert 0.4 < sum(e.words in half for e in drawn["validation"]) / size < 0.6
-
-
-@pytest.mark.parametrize("to", list(WRITERS))
-@pytest.mark.parametrize("name", PRESENT)
-def test_round_trip_of_published_corpora(
-    corpora: dict[str, Corpus], tmp_path: Path, name: str, to: str
-) -> None:
-    parts = {part: corpora[name].splits[part][:300] for part in SPLITS}
-    if name not in MIT and to in ("bio", "conll"):
-        with pytest.raises(DataError, match=r"train sentence 1 .* would change its intent"):
-            write_corpus(parts, tmp_path / "out", to)
-        assert list(tmp_path.iterdir()) == []
-        return
-    write_corpus(parts, tmp_path / "out", to)
-    back = load_corpus(tmp_path / "out", name).splits
-    bare = {p: [(e.words, e.spans, e.intent, e.task) for e in back[p]] for p in SPLITS}
-    assert bare == {p: [(e.words, e.spans, e.intent, e.task) for e in parts[p]] for p in SPLITS}
-    if to != "prodigy":
-        assert back == parts
 
 
 def blank(sizes: dict[str, int]) -> Corpus:
@@ -156,6 +150,13 @@ def test_draws_stay_what_they_are() -> None:
         ("my_train.jsonl", "train"), ("train-en.tsv", "train"), ("eval-de_DE.tsv", "validation"),
         ("dev.txt", "validation"), ("Validation.json", "validation"), ("contest.txt", None),
         ("test_results.txt", None), ("valid_indices_sz128.txt", None), ("latest.conll", None),
+        ("eng.train", "train"), ("eng.testa", "validation"), ("eng.testb", "test"),
+        ("testa.txt", "validation"), ("testb.txt", "test"), ("devel.conll", "validation"),
+        ("emerging.test.annotated", "test"), ("wnut17train.conll", "train"),
+        ("NER-de-dev.tsv", "validation"), ("dev", "validation"), ("extra", None),
+        ("train.conll.xz", "train"), ("test.json.gz", "test"), ("eng.train.gz", "train"),
+        ("train-00003-of-00010.parquet", "train"),
+        ("validation-00000-of-00001-0123456789abcdef.parquet", "validation"),
     ],
 )  # fmt: skip
 def test_part_of_a_name(name: str, part: str | None) -> None:
@@ -195,7 +196,7 @@ def test_a_single_sentence_stays_in_train(tmp_path: Path) -> None:
 def test_bad_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such file or folder"):
         load_corpora(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="no task: looked for one folder a task"):
+    with pytest.raises(DataError, match="no task: looked for one folder per task"):
         load_corpora(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty: no corpus: looked for files named train.*seq\.in"):
@@ -223,71 +224,89 @@ def test_bad_validation_indices(tmp_path: Path, rows: str, message: str) -> None
         load_corpus(tmp_path)
 
 
-WORD = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=4).filter(
-    lambda word: word.split() == [word]
-)
+def test_a_single_corpus_takes_the_name_that_is_asked_for(tmp_path: Path) -> None:
+    conll(tmp_path / "meals", "test.conll", 2)
+    for path in (tmp_path / "meals", tmp_path / "meals" / "test.conll"):
+        corpora = load_corpora(path, ["food"], require=())
+        assert [(name, corpus.name) for name, corpus in corpora.items()] == [("food", "food")]
+        assert {e.task for e in corpora["food"].splits["test"]} == {"food"}
 
 
-@st.composite
-def examples(draw: st.DrawFn) -> Example:
-    words = draw(st.lists(st.one_of(WORD, st.sampled_from(["#", "O", "-DOCSTART-"])), min_size=1))
-    borders = sorted(draw(st.sets(st.integers(0, len(words)), max_size=4)))
-    spans = tuple(
-        Span(a, b, draw(st.sampled_from(("x", "a-b", "ü/y"))))
-        for a, b in zip(borders[::2], borders[1::2], strict=False)
+def test_files_that_are_not_used_are_named(tmp_path: Path) -> None:
+    conll(tmp_path / "a", "train.conll", 3)
+    conll(tmp_path / "a", "extra.txt", 3)
+    (tmp_path / "a" / "notes.docx").write_text("x")
+    (tmp_path / "a" / "images").mkdir()
+    corpus = load_corpus(tmp_path / "a")
+    assert {file.path: file.reason for file in corpus.unused} == {
+        "extra.txt": "its name says no part",
+        "notes.docx": "files with the extension .docx are not read",
+        "images": "a folder without files of a known format",
+    }
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "project-3.json").write_text("[]")
+    with pytest.raises(DataError, match=r"not read: project-3\.json \(rename it, or give the file"):
+        load_corpora(tmp_path / "b")
+
+
+def test_packed_files_and_archives(tmp_path: Path) -> None:
+    text = "".join(f"word\tO\n{i}\tB-n\n\n" for i in range(4)).encode()
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    packed = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    (plain / "train.conll").write_bytes(text)
+    wanted = load_corpus(plain, "x").splits
+    for extension, pack in packed.items():
+        folder = tmp_path / extension[1:]
+        folder.mkdir()
+        (folder / f"train.conll{extension}").write_bytes(pack(text))
+        assert load_corpus(folder, "x").splits == wanted
+        (folder / f"train.conll{extension}").write_bytes(pack(text)[:-9])
+        with pytest.raises(DataError, match=rf"train\.conll\{extension}: cannot be read"):
+            load_corpus(folder, "x")
+    archives = {
+        "file.zip": ["all.conll"],
+        "parts.zip": ["train.conll", "__MACOSX/._train.conll"],
+        "folder.zip": ["mine/train.conll", "mine/README.md"],
+        "corpora.zip": ["one/train.conll", "two/train.conll"],
+    }
+    for name, files in archives.items():
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for file in files:
+                archive.writestr(file, text)
+    for name in ("file", "parts", "folder"):
+        corpora = load_corpora(tmp_path / f"{name}.zip")
+        assert list(corpora) == [name]
+        assert [e.words for e in corpora[name].splits["train"]] == [
+            e.words for e in wanted["train"]
+        ]
+    assert list(load_corpora(tmp_path / "corpora.zip")) == ["one", "two"]
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"broken\.zip: not a zip archive that can be read"):
+        load_corpora(tmp_path / "broken.zip")
+
+
+def test_reading_options_beside_the_data(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "train.conll").write_text("a B-x O\nb O O\n\nc O O\n")
+    (folder / "reading.yaml").write_text("tag: 2\n")
+    for path in (tmp_path, folder, folder / "train.conll"):
+        (corpus,) = load_corpora(path).values()
+        assert corpus.labels() == ("x",)
+        (corpus,) = load_corpora(path, options=ReadOptions(tag=3)).values()
+        assert corpus.labels() == ()
+    for text, message in (
+        ("tags: 2\n", "unknown reading option 'tags'; did you mean 'tag'"),
+        ("words: spaces\n", "unknown value of words 'spaces'"),
+        ("- a\n", "not a list of 'name: value'"),
+        ("a: [\n", "reading.yaml"),
+    ):
+        (folder / "reading.yaml").write_text(text)
+        with pytest.raises(DataError, match=message):
+            load_corpora(tmp_path)
+    with pytest.raises(DataError, match="a reading option is NAME=VALUE, not 'tag'"):
+        parse_options(["tag"])
+    assert parse_options(["tag=-1", "labels=O, B-x", "strict=true"]) == ReadOptions(
+        tag=-1, labels=("O", "B-x"), strict=True
     )
-    gaps = draw(st.lists(st.sampled_from((" ", "  ", "\t", "\u2028")), min_size=len(words)))
-    text, offsets = "", []
-    for word, gap in zip(words, gaps, strict=False):
-        offsets.append((len(text), len(text) + len(word)))
-        text += word + gap
-    intent = draw(st.sampled_from((None, "play", "a b")))
-    if draw(st.booleans()):
-        return Example(tuple(words), spans, "task", intent=intent)
-    return Example(tuple(words), spans, "task", text=text, offsets=tuple(offsets), intent=intent)
-
-
-@settings(max_examples=60)
-@given(st.lists(examples(), min_size=1, max_size=3), st.sampled_from(list(WRITERS)))
-def test_written_reads_back_or_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, sentences: list[Example], to: str
-) -> None:
-    folder = tmp_path_factory.mktemp("written") / "c"
-    try:
-        write_corpus({"train": sentences}, folder, to)
-    except DataError:
-        assert to not in ("jsonl", "prodigy"), "these hold every such sentence"
-        return
-    back = read_parts(folder, "task")["train"]
-    assert [(e.words, e.spans, e.intent) for e in back] == [
-        (e.words, e.spans, e.intent) for e in sentences
-    ]
-    if to == "jsonl":
-        assert list(back) == sentences
-    for ours, theirs in zip(sentences, back, strict=True):
-        joined = " ".join(ours.words)
-        assert (ours.text or joined) == (theirs.text or joined)
-
-
-@pytest.mark.parametrize(
-    ("example", "to", "message"),
-    [
-        (Example(("a", "b"), (), "t", text="a  b", offsets=((0, 1), (3, 4))), "conll",
-         "change its text and offsets"),
-        (Example(("a",), (Span(0, 1, "x y"),), "t"), "seq", "2 tags for the 1 words"),
-        (Example(("-DOCSTART-",), (), "t"), "conll", "read back as 0 sentences"),
-        (Example(("\ufeffa",), (), "t"), "conll", "change its words"),
-        (Example(("ann",), (), "t", text="Ann", offsets=((0, 3),)), "prodigy",
-         "token 'ann' is not the text"),
-        (Example(("\ud800",), (), "t"), "conll", "would not read back"),
-    ],
-)  # fmt: skip
-def test_what_would_be_lost_is_refused(example: Example, to: str, message: str) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        render_part([sentence(1), example], to, "test")
-    assert "test sentence 2" in str(caught.value)
-
-
-def test_regular_text_is_no_loss() -> None:
-    whole = Example(("a", "b"), (), "t", text="a b", offsets=((0, 1), (2, 3)))
-    assert render_part([whole], "conll", "test") == {".conll": "a\tO\nb\tO\n\n"}

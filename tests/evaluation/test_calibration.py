@@ -232,8 +232,8 @@ def test_tasks_with_few_sentences_share_the_temperature_of_all() -> None:
     gold = {name: gold_scores(model, codec, part) for name, part in given_.items()}
     assert dining.decisions == sum(len(part.choice) for part in gold["dining"])
     together = fit_temperature([*gold["dining"], *gold["home"]])
-    assert home.temperature == pytest.approx(together, rel=1e-3)
-    assert dining.temperature == pytest.approx(fit_temperature(gold["dining"]), rel=1e-3)
+    assert home.fitted == pytest.approx(together, rel=1e-3)
+    assert dining.fitted == pytest.approx(fit_temperature(gold["dining"]), rel=1e-3)
     assert found.overall.spans == dining.spans + home.spans
     some = calibrate(model, codec, given_, source="these", sentences=50)
     assert some.tasks["dining"].sentences == 50

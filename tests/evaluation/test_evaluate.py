@@ -1,24 +1,25 @@
-"""Scoring a model on corpora: the functions, and the command with all it writes."""
+"""Scoring a model on corpora: predictions, the evaluator of training, and whole evaluations."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
-import torch
 
+from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
 from hyperloader.checkpoint import Checkpoint
 from hyperloader.codec.windows import EncodedWindow
+from hyperloader.corpora.corpus import Corpus
+from hyperloader.corpora.writing import write_corpus
+from hyperloader.errors import ConfigError, DataError, HyperloaderError
 from hyperloader.evaluation import evaluate as module
-from hyperloader.evaluation.evaluate import f1_evaluator, predict
+from hyperloader.evaluation.evaluate import evaluate_tagger, f1_evaluator, load_for, predict
 from hyperloader.evaluation.metrics import score_examples
-from hyperloader.outputs.sentt.decoding import decoder as engine
 from hyperloader.outputs.sentt.model import TaggingModel
-from hyperloader.reproduction.reference_decoding import reference_task_f1
+from hyperloader.tagger import Tagger
 from hyperloader.types import Example, Span
-from training_helpers import cli, corpora, make_trainer, settings, write_data
+from training_helpers import corpora, make_trainer, write_data
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def gold_decoder(examples: Sequence[Example]) -> Any:
     known = {(e.task, len(e.words), e.words): e.spans for e in examples}
 
     def tag_words(
-        decoder: engine.Decoder, sentences: Sequence[Sequence[EncodedWindow]], batch_size: int
+        decoder: Any, sentences: Sequence[Sequence[EncodedWindow]], batch_size: int
     ) -> list[list[Span]]:
         codec = decoder.codec
         sources = {
@@ -93,126 +94,106 @@ def test_the_evaluator_takes_some_sentences_evenly(made: Checkpoint) -> None:
     assert seen == [0, 2, 4, 6] * 2
 
 
-@pytest.mark.parametrize("wrong", [0, 1])
-def test_reference_scoring_of_a_model_that_writes_the_gold_is_one(
-    made: Checkpoint, wrong: int
-) -> None:
-    """Through generation, cutting, text and alignment by order; one wrong span is seen."""
-    examples = list(corpora()["home"].splits["test"])
-    codec = made.codec
-    answers = {tuple(codec.encode_source(e.words)): e for e in examples}
-
-    def generate(self: TaggingModel, ids: torch.Tensor, *, task: str, **_: Any) -> torch.Tensor:
-        assert task == "home"
-        rows = []
-        for row in ids.tolist():
-            example = answers[tuple(i for i in row if i != codec.pieces.pad)]
-            spans = () if example is examples[0] and wrong else example.spans
-            rows.append([codec.pieces.pad, *codec.encode_target(spans, len(example.words), task)])
-        width = max(map(len, rows))
-        return torch.tensor([r + [codec.pieces.pad] * (width - len(r)) for r in rows])
-
-    with mock.patch.object(TaggingModel, "generate", generate):
-        f1 = reference_task_f1(made.model, codec, examples, batch_size=3)
-    spans = sum(len(e.spans) for e in examples)
-    missed = len(examples[0].spans) * wrong
-    assert f1 == pytest.approx(2 * (spans - missed) / (2 * spans - missed))
-    assert (f1 == 1.0) == (wrong == 0)
-
-
-# The command
+# Whole evaluations
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("command")
-    data = write_data(folder / "data")
-    done = cli("train", "--data", data, "--out", folder / "run", *settings())
-    assert done.code == 0, done.err
-    return folder / "run"
+def tagger(made: Checkpoint) -> Tagger:
+    none = SpanCalibration(spans=0, ece_before=0, ece_after=0)
+    task = TaskCalibration(
+        temperature=2.0, shared=False, sentences=60, decisions=600, **none.model_dump()
+    )
+    calibration = Calibration(tasks={"home": task}, overall=none, fitted_on="these")
+    return Tagger(made.model, made.codec, calibration)
 
 
-def test_the_table_names_every_task_and_the_average(run: Path) -> None:
-    done = cli("evaluate", run)
-    assert done.code == 0, done.err
-    lines = [line.split() for line in done.out.splitlines()]
-    rows = {line[0]: line[1:] for line in lines if line}
-    assert rows["task"] == ["sentences", "spans", "P", "R", "F1", "strict", "F1", "ECE"]
+def test_an_evaluation_holds_what_its_parts_say(tagger: Tagger, tmp_path: Path) -> None:
+    done: list[tuple[str, int]] = []
+    found = evaluate_tagger(tagger, corpora(), advance=lambda *said: done.append(said))
+    assert list(found.tasks) == ["dining", "home"]
+    assert dict(done) == {name: len(corpora()[name].splits["test"]) for name in found.tasks}
+    document = found.to_dict()
     for name, corpus in corpora().items():
         test = corpus.splits["test"]
-        assert rows[name][:2] == [str(len(test)), str(sum(len(e.spans) for e in test))]
-    assert len(rows["average"]) == 5
+        scored = predict(tagger.model, tagger.codec, test, temperatures=tagger.temperatures)
+        task = found.tasks[name]
+        assert task.examples == tuple(scored)
+        assert task.scores == found.scores[name] == score_examples(name, scored)
+        assert document["tasks"][name]["default"]["support"] == sum(len(e.spans) for e in test)
+        assert task.temperature == tagger.temperatures.get(name, 1.0)
+        assert task.unknown_labels == {}
+        seen = {e.words for e in corpus.splits["train"]}
+        assert task.test_in_train == sum(e.words in seen for e in test) / len(test)
+    assert found.reliability.spans == sum(t.reliability.spans for t in found.tasks.values())
+    assert document["average"] == found.average
+    of_folder = evaluate_tagger(tagger, write_data(tmp_path / "data"), tasks=["home"])
+    assert of_folder.tasks["home"].scores == found.tasks["home"].scores
+    validation = evaluate_tagger(tagger, corpora(), "validation", tasks=["home"])
+    assert list(validation.tasks) == ["home"]
+    assert validation.tasks["home"].test_in_train is None
 
 
-def test_json_is_all_that_is_printed_and_agrees_with_the_file(run: Path, tmp_path: Path) -> None:
-    done = cli("evaluate", run, "--json", "--output", tmp_path / "deep" / "scores.json")
-    assert done.code == 0, done.err
-    document = json.loads(done.out)
-    assert json.loads((tmp_path / "deep" / "scores.json").read_text()) == document
-    assert (document["split"], document["scoring"]) == ("test", "seqeval")
-    assert set(document["tasks"]) == {"dining", "home"}
-    assert document["average"]["default"]["f1"] == pytest.approx(
-        sum(score["default"]["f1"] for score in document["tasks"].values()) / 2
+def test_what_cannot_be_evaluated_is_said(tagger: Tagger, made: Checkpoint) -> None:
+    home = corpora()["home"]
+    with pytest.raises(DataError, match="no test sentences for home"):
+        evaluate_tagger(tagger, {"home": Corpus("home", {**home.splits, "test": ()})})
+    with pytest.raises(HyperloaderError, match="unknown task 'garden'"):
+        evaluate_tagger(tagger, {"garden": home})
+    with pytest.raises(ConfigError, match="unknown task 'garden'"):
+        evaluate_tagger(tagger, corpora(), tasks=["garden"])
+    with pytest.raises(ConfigError, match="unknown split 'dev'"):
+        evaluate_tagger(tagger, corpora(), "dev")
+
+
+def test_labels_that_the_model_does_not_have_are_named_with_their_spans(tagger: Tagger) -> None:
+    known = tagger.labels("home")[0]
+    spans = (Span(0, 1, known.upper()), Span(1, 2, "garden"), Span(2, 3, known))
+    made = Example(("a", "b", "c"), spans, "home")
+    found = evaluate_tagger(tagger, {"home": Corpus("home", {"test": (made, made)})})
+    task = found.tasks["home"]
+    assert task.unknown_labels == {known.upper(): 2, "garden": 2}
+    (said,) = [line for line in task.notes if "does not have" in line]
+    assert said.endswith(f"'{known.upper()}' (2; the model has '{known}'), 'garden' (2)")
+    assert task.scores.default.support == 6, "they count as missed"
+
+
+def test_a_note_tells_of_test_sentences_that_were_trained_on(tagger: Tagger) -> None:
+    test = corpora()["home"].splits["test"]
+    found = evaluate_tagger(tagger, {"home": Corpus("home", {"train": test[:4], "test": test})})
+    assert any(
+        line.startswith("50.00% of its test sentences") for line in found.tasks["home"].notes
     )
 
 
-def test_report_and_plot_are_written(run: Path, tmp_path: Path) -> None:
-    report, plot = tmp_path / "report.html", tmp_path / "plot.png"
-    done = cli("evaluate", run, "--html", report, "--plot", plot, "--task", "home")
-    assert done.code == 0, done.err
-    assert "<html" in report.read_text()
-    assert "home" in report.read_text()
-    assert "dining" not in report.read_text()
-    assert plot.read_bytes().startswith(b"\x89PNG")
-    assert str(report) in done.out.replace("\n", "")
+def test_a_single_corpus_is_that_of_the_task_that_one_says(tmp_path: Path) -> None:
+    corpus = corpora()["home"]
+    write_corpus(corpus.splits, tmp_path / "meals", "conll")
+    file = tmp_path / "meals" / "test.conll"
+    tags = file.read_text()
+    (tmp_path / "gold.conll").write_text(tags)
+    for path in (tmp_path / "meals", file, tmp_path / "gold.conll", tmp_path):
+        if path == tmp_path:
+            (tmp_path / "gold.conll").unlink()
+        for known, tasks in ((["food"], None), (["food", "home"], ["food"])):
+            (found,) = load_for(path, known, tasks, "test").items()
+            assert found[0] == found[1].name == "food"
+            test = found[1].splits["test"]
+            assert [(e.words, e.spans) for e in test] == [
+                (e.words, e.spans) for e in corpus.splits["test"]
+            ]
+            assert {e.task for e in test} == {"food"}
+    (found,) = load_for(file, ["meals", "home"], None, "test")
+    assert found == "meals", "its own name, where the model has it"
 
 
-def test_reference_scoring_runs(run: Path) -> None:
-    done = cli("evaluate", run, "--scoring", "reference", "--json", "--task", "dining")
-    assert done.code == 0, done.err
-    document = json.loads(done.out)
-    assert 0 <= document["tasks"]["dining"]["reference"]["f1"] <= 1
-    table = cli("evaluate", run, "--scoring", "reference")
-    assert table.code == 0, table.err
-    assert "average" in table.out
-
-
-def test_reference_scoring_does_not_drop_a_report_silently(run: Path, tmp_path: Path) -> None:
-    done = cli("evaluate", run, "--scoring", "reference", "--html", tmp_path / "report.html")
-    assert done.code == 2
-    assert "leave --html and --plot away" in done.err
-
-
-@pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_every_part_can_be_scored(run: Path, split: str) -> None:
-    done = cli("evaluate", run, "--split", split, "--json")
-    assert done.code == 0, done.err
-    for name, score in json.loads(done.out)["tasks"].items():
-        assert score["sentences"] == len(corpora()[name].splits[split])
-
-
-def test_a_validation_part_that_was_drawn_can_be_scored(run: Path, tmp_path: Path) -> None:
-    data = write_data(tmp_path / "data")
-    for folder in data.iterdir():
-        next(folder.glob("valid*")).unlink()
-    done = cli("evaluate", run, "--data", data, "--split", "validation", "--json")
-    assert done.code == 0, done.err
-    sizes = {name: s["sentences"] for name, s in json.loads(done.out)["tasks"].items()}
-    assert sizes == {"dining": 2, "home": 3}
-
-
-def test_a_part_that_is_absent_is_named(run: Path, tmp_path: Path) -> None:
-    data = write_data(tmp_path / "data")
-    next((data / "home").glob("test*")).unlink()
-    done = cli("evaluate", run, "--data", data)
-    assert done.code == 2
-    assert "no test sentences for home" in done.err
-
-
-def test_a_checkpoint_folder_needs_to_be_told_the_data(run: Path, tmp_path: Path) -> None:
-    checkpoint = run / "checkpoints" / "step-00000006"
-    done = cli("evaluate", checkpoint)
-    assert done.code == 2
-    assert "give --data DIR" in done.err
-    done = cli("evaluate", checkpoint, "--data", run.parent / "data", "--json")
-    assert done.code == 0, done.err
+def test_a_single_corpus_that_could_be_any_task_is_asked_about(tmp_path: Path) -> None:
+    write_corpus(corpora()["home"].splits, tmp_path / "meals", "conll")
+    with pytest.raises(ConfigError, match=r"'meals', and the model has no such task; say"):
+        load_for(tmp_path / "meals", ["home", "dining"], None, "test")
+    with pytest.raises(ConfigError, match="unknown task 'food'"):
+        load_for(tmp_path / "meals", ["home"], ["food"], "test")
+    write_corpus(corpora()["home"].splits, tmp_path / "trips", "conll")
+    with pytest.raises(ConfigError, match="corpora: meals, trips; tasks: home, dining"):
+        load_for(tmp_path, ["home", "dining"], None, "test")
+    with pytest.raises(DataError, match="nowhere"):
+        load_for(tmp_path / "nowhere", ["home"], None, "test")

@@ -1,8 +1,8 @@
-"""Scores against hand-computed cases, set arithmetic, seqeval's own numbers and real corpora."""
+"""Scores against hand-computed cases, set arithmetic, seqeval, conlleval's rule, real corpora."""
 
 import json
-import time
 import warnings
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,18 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics import classification_report
 from seqeval.metrics.sequence_labeling import get_entities
-from seqeval.scheme import IOB2
+from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as default_mode
+from seqeval.metrics.v1 import precision_recall_fscore_support as strict_mode
+from seqeval.scheme import BILOU, IOB2, IOBES
 
 from hyperloader.errors import DataError
 from hyperloader.evaluation.confusion import OTHER, Outcome, match_spans
 from hyperloader.evaluation.metrics import (
     PRF,
+    Counts,
     ScoredExample,
+    TaskScores,
     average,
     score_examples,
     score_task,
 )
-from hyperloader.tags import spans_to_bio
+from hyperloader.tags import parse_tags, spans_to_bio, strict_spans
 from hyperloader.types import Example, Span
 
 LENGTH = 8
@@ -73,7 +77,7 @@ def test_confusion_loses_nothing(pairs: list[tuple[list[Span], list[Span]]]) -> 
     assert sum(confusion.matrix[-1]) == outcomes[Outcome.SPURIOUS]
     assert sum(row[-1] for row in confusion.matrix) == outcomes[Outcome.MISSED]
     for label, row in zip(confusion.labels, confusion.matrix, strict=False):
-        assert sum(row) == scores.per_label[label].support
+        assert sum(row) == scores.per_label[label].gold
     for top in (1, 3, 9):
         table = confusion.table(top)
         assert sum(map(sum, table.counts)) == sum(map(sum, confusion.matrix))
@@ -98,10 +102,15 @@ def test_hand_computed() -> None:
     scores = score_task("t", gold, predicted, [6, 7, 5])
     assert scores.default == PRF(1 / 6, 1 / 5, pytest.approx(2 / 11), 5)
     assert scores.per_label == {
-        "city": PRF(1 / 3, 1 / 2, 2 / 5, 2),
-        "day": PRF(0.0, 0.0, 0.0, 2),
-        "name": PRF(0.0, 0.0, 0.0, 1),
+        "city": Counts(1, 3, 2),
+        "day": Counts(0, 1, 2),
+        "name": Counts(0, 2, 1),
     }
+    assert scores.per_label["city"].prf == PRF(1 / 3, 1 / 2, 2 / 5, 2)
+    assert scores.macro == PRF(pytest.approx(1 / 9), pytest.approx(1 / 6), pytest.approx(2 / 15), 5)
+    assert scores.weighted == PRF(
+        pytest.approx(2 / 15), pytest.approx(1 / 5), pytest.approx(4 / 25), 5
+    )
     assert scores.confusion.outcomes == {
         "correct": 1,
         "wrong label": 1,
@@ -151,6 +160,22 @@ def test_undefined_scores_are_zero_without_a_warning(spans: tuple) -> None:
         warnings.simplefilter("error")
         scores = score_task("t", [spans[0]], [spans[1]], [3])
     assert scores.default == scores.strict == PRF(0.0, 0.0, 0.0, len(spans[0]))
+    assert scores.macro == scores.weighted == scores.default
+    (said,) = scores.undefined
+    assert "undefined" in said
+    if spans[0] or spans[1]:
+        assert said.endswith(": a")
+
+
+def test_labels_on_one_side_only_are_said() -> None:
+    gold, predicted = [[Span(0, 1, "b"), Span(1, 2, "a")]], [[Span(0, 1, "c"), Span(1, 2, "a")]]
+    assert score_task("t", gold, predicted, [2]).undefined == [
+        "never predicted, so precision is undefined and counts as 0: b",
+        "not in gold, so recall is undefined and counts as 0: c",
+    ]
+    many = [[Span(i, i + 1, f"label{i:02}") for i in range(15)]]
+    assert score_task("t", many, [[]], [15]).undefined[0].endswith("label11 and 3 more")
+    assert score_task("t", gold, gold, [2]).undefined == []
 
 
 def test_labels_that_differ_in_hyphens_are_different() -> None:
@@ -226,22 +251,126 @@ def test_per_label_agrees_with_seqeval_on_real_sentences(
         mine = scores.strict if mode else scores.default
         assert mine.f1 == pytest.approx(report["micro avg"]["f1-score"], abs=1e-12)
         assert 0.5 < mine.f1 < 0.9
-        for label, prf in scores.per_label.items():
-            theirs = (*(report[label][k] for k in ("precision", "recall", "f1-score")),)
-            assert (prf.precision, prf.recall, prf.f1) == pytest.approx(theirs, abs=1e-12)
-            assert prf.support == report[label]["support"]
+        for label, counts in scores.per_label.items():
+            assert_same(counts.prf, report[label])
+        assert_same(scores.macro, report["macro avg"])
+        assert_same(scores.weighted, report["weighted avg"])
 
 
-def test_the_largest_test_set_takes_seconds(shared: Path) -> None:
+def assert_same(ours: PRF, theirs: dict) -> None:
+    """A row of seqeval's report."""
+    names = ("precision", "recall", "f1-score", "support")
+    expected = [theirs[name] for name in names]
+    assert [ours.precision, ours.recall, ours.f1, ours.support] == pytest.approx(
+        expected, abs=1e-12
+    )
+
+
+def test_all_of_the_largest_test_set_is_counted(shared: Path) -> None:
     gold, lengths = read(shared, "mtod")
-    start = time.process_time()
     scores = score_task("mtod", gold, gold, lengths)
-    assert time.process_time() - start < 4
     assert scores.sentences == 8621
     assert scores.default.f1 == scores.strict.f1 == 1.0
     # 14,690 B- tags and two spans that begin with an I- tag.
     assert scores.default.support == 14_692
     assert set(scores.confusion.errors().values()) == {0}
+
+
+# Tags as other tools write them, well-formed or not
+
+
+def tag_sequences(prefixes: str = "BI") -> st.SearchStrategy[list[str]]:
+    tag = st.one_of(
+        st.just("O"), st.builds("{}-{}".format, st.sampled_from(prefixes), st.sampled_from("xyz"))
+    )
+    return st.lists(tag, min_size=6, max_size=6)
+
+
+def score_tags(
+    gold: Sequence[list[str]], predicted: Sequence[list[str]], scheme: str
+) -> TaskScores:
+    read = [[parse_tags(tags, scheme=scheme) for tags in side] for side in (gold, predicted)]
+    strict = [[strict_spans(tags, scheme=scheme) for tags in side] for side in (gold, predicted)]
+    return score_task("t", *read, [len(tags) for tags in gold], strict=(strict[0], strict[1]))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "prefixes", "theirs"),
+    [("bio", "BI", IOB2), ("bioes", "BIES", IOBES), ("bilou", "BILU", BILOU)],
+)
+@given(data=st.data())
+def test_both_modes_are_seqevals_on_any_tags(
+    scheme: str, prefixes: str, theirs: type, data: st.DataObject
+) -> None:
+    sentence = st.tuples(tag_sequences(prefixes), tag_sequences(prefixes))
+    pairs = data.draw(st.lists(sentence, min_size=1, max_size=4))
+    gold, predicted = map(list, zip(*pairs, strict=True))
+    scores = score_tags(gold, predicted, scheme)
+    # seqeval's default mode knows BILOU as BIOES only.
+    names = str.maketrans("LU", "ES")
+    known = [
+        [[tag.translate(names) for tag in tags] for tags in side] for side in (gold, predicted)
+    ]
+    modes = (
+        (scores.default, default_mode(*known, average="micro", zero_division=0)),
+        (
+            scores.strict,
+            strict_mode(gold, predicted, average="micro", zero_division=0, scheme=theirs),
+        ),
+    )
+    for ours, expected in modes:
+        found = (ours.precision, ours.recall, ours.f1, ours.support)
+        assert found == pytest.approx(expected, abs=1e-12)
+    if scores.default.support:  # seqeval divides by it
+        for ours, kind in ((scores.macro, "macro"), (scores.weighted, "weighted")):
+            expected = default_mode(*known, average=kind, zero_division=0)[:3]
+            assert (ours.precision, ours.recall, ours.f1) == pytest.approx(expected, abs=1e-12)
+
+
+def test_seqevals_strict_mode_where_the_two_part() -> None:
+    gold, predicted = ["O", "I-LOC", "O", "B-LOC"], ["O", "B-LOC", "O", "B-LOC"]
+    scores = score_tags([gold], [predicted], "bio")
+    assert scores.default == PRF(1.0, 1.0, 1.0, 2)
+    assert scores.strict == PRF(0.5, 1.0, pytest.approx(2 / 3), 1)
+
+
+def conlleval(gold: Sequence[list[str]], predicted: Sequence[list[str]]) -> tuple[int, int, int]:
+    """Correct, predicted and gold chunks as the CoNLL-2000 shared task's script counts them.
+
+    It walks the tags of both sides at once. A chunk starts at B, or at I where the tag before is O
+    or of another type; it ends before O, before B, or before another type. A chunk is correct if it
+    starts and ends on both sides at the same words with the same type.
+    """
+
+    def starts(before: str, tag: str) -> bool:
+        return tag != "O" and (tag[0] == "B" or before == "O" or before[2:] != tag[2:])
+
+    def ends(before: str, tag: str) -> bool:
+        return before != "O" and (tag == "O" or tag[0] == "B" or before[2:] != tag[2:])
+
+    correct = guessed = golden = 0
+    for truth, guess in zip(gold, predicted, strict=True):
+        inside = False
+        for t0, t1, g0, g1 in zip(
+            ["O", *truth], [*truth, "O"], ["O", *guess], [*guess, "O"], strict=True
+        ):
+            if inside and (ends(t0, t1) or ends(g0, g1)):
+                correct += ends(t0, t1) and ends(g0, g1)
+                inside = False
+            if starts(t0, t1) and starts(g0, g1) and t1[2:] == g1[2:]:
+                inside = True
+            golden += starts(t0, t1)
+            guessed += starts(g0, g1)
+    return correct, guessed, golden
+
+
+@given(st.lists(st.tuples(tag_sequences(), tag_sequences()), min_size=1, max_size=4))
+def test_the_default_mode_is_conllevals_count(pairs: list[tuple[list[str], list[str]]]) -> None:
+    gold, predicted = map(list, zip(*pairs, strict=True))
+    counts = score_tags(gold, predicted, "bio").per_label.values()
+    assert conlleval(gold, predicted) == tuple(
+        sum(getattr(c, name) for c in counts) for name in ("correct", "predicted", "gold")
+    )
 
 
 def test_score_examples() -> None:

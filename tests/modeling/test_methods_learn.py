@@ -17,7 +17,7 @@ import pytest
 from bert_helpers import bert_folder
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.sample import sample_corpora
-from hyperloader.corpora.writers import write_corpus
+from hyperloader.corpora.writing import write_corpus
 from hyperloader.evaluation.metrics import ScoredExample, score_examples
 from hyperloader.modeling.methods import METHODS
 from hyperloader.tags import OUTSIDE, parse_tags, spans_to_bio

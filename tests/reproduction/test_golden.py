@@ -154,7 +154,7 @@ def test_a_file_with_something_left_out_is_refused_not_passed(
     golden: Path, tmp_path: Path, left_out: str, named: str
 ) -> None:
     file = "golden_hyperloader.safetensors"
-    with pytest.raises(CheckpointError, match=f"not a whole golden file: it has no '{named}"):
+    with pytest.raises(CheckpointError, match=f"an incomplete golden file: it has no '{named}"):
         verify_file(rewrite(golden / file, tmp_path / file, **{left_out: None}))
 
 
@@ -169,11 +169,11 @@ def test_a_file_with_something_left_out_is_refused_not_passed(
         ("unipelt_bert", "grad.encoder.layer.1.attention.self.query.loras.u.gate"),
     ],
 )
-def test_so_it_is_for_the_other_methods(
+def test_incomplete_files_of_the_other_methods_are_refused_too(
     golden: Path, tmp_path: Path, name: str, left_out: str
 ) -> None:
     file = f"golden_{name}.safetensors"
-    with pytest.raises(CheckpointError, match="not a whole golden file: it has no '"):
+    with pytest.raises(CheckpointError, match="an incomplete golden file: it has no '"):
         verify_file(rewrite(golden / file, tmp_path / file, **{left_out: None}))
 
 

@@ -3,11 +3,20 @@
 import json
 import warnings
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
+import torch
 
 from hyperloader.errors import DataError
-from hyperloader.reproduction.reference_scoring import reference_f1, sbio_to_bio
+from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.reproduction.reference_scoring import (
+    reference_f1,
+    reference_task_f1,
+    sbio_to_bio,
+)
+from training_helpers import corpora, make_trainer
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +71,31 @@ def test_no_span_anywhere_is_zero_without_a_warning() -> None:
 def test_unequal_or_no_sentences_are_refused(gold: list[str], predicted: list[str]) -> None:
     with pytest.raises(DataError, match=f"{len(gold)} gold and {len(predicted)} predicted"):
         reference_f1(gold, predicted)
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_reference_scoring_of_a_model_that_writes_the_gold_is_one(
+    tmp_path: Path, wrong: int
+) -> None:
+    """Through generation, cutting, text and alignment by order; one wrong span is seen."""
+    examples = list(corpora()["home"].splits["test"])
+    made = make_trainer(tmp_path / "r", codec={"label_text": "raw"})
+    codec = made.codec
+    answers = {tuple(codec.encode_source(e.words)): e for e in examples}
+
+    def generate(self: TaggingModel, ids: torch.Tensor, *, task: str, **_: Any) -> torch.Tensor:
+        assert task == "home"
+        rows = []
+        for row in ids.tolist():
+            example = answers[tuple(i for i in row if i != codec.pieces.pad)]
+            spans = () if example is examples[0] and wrong else example.spans
+            rows.append([codec.pieces.pad, *codec.encode_target(spans, len(example.words), task)])
+        width = max(map(len, rows))
+        return torch.tensor([r + [codec.pieces.pad] * (width - len(r)) for r in rows])
+
+    with mock.patch.object(TaggingModel, "generate", generate):
+        f1 = reference_task_f1(made.model, codec, examples, batch_size=3)
+    spans = sum(len(e.spans) for e in examples)
+    missed = len(examples[0].spans) * wrong
+    assert f1 == pytest.approx(2 * (spans - missed) / (2 * spans - missed))
+    assert (f1 == 1.0) == (wrong == 0)

@@ -18,7 +18,7 @@ from hyperloader.cli.main import main
 from hyperloader.config import Recipe
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.sample import sample_corpora
-from hyperloader.corpora.writers import write_corpus
+from hyperloader.corpora.writing import write_corpus
 from hyperloader.evaluation.evaluate import f1_evaluator
 from hyperloader.modeling.pretrained import read_tensors
 from hyperloader.training.loop import Trainer

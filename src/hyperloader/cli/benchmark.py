@@ -36,35 +36,36 @@ def decode(
     ] = None,
     shape: Annotated[
         list[str] | None,
-        typer.Option(help="A shape with made-up weights (mini, t5-small, t5-base, …); repeatable."),
+        typer.Option(help="A shape with random weights (mini, t5-small, t5-base, …); repeatable."),
     ] = None,
     batch: Annotated[
         list[int] | None,
         typer.Option(min=1, help="A batch size; repeatable [default: 1, 8, 32, 128]."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Labelled sentences; default: sample ones.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Labelled sentences; default: made up."),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task to measure.")] = None,
     generate: Annotated[
-        bool, typer.Option(help="Also time Hugging Face generate, which takes most of the time.")
+        bool, typer.Option(help="Also time Hugging Face generate, which takes longest.")
     ] = True,
     memory: Annotated[
-        bool, typer.Option(help="Also compare the peak memory, each in a process of its own.")
+        bool, typer.Option(help="Also compare peak memory, each in its own process.")
     ] = True,
     grow: Annotated[
         str | None,
         typer.Option(
             metavar="AXIS",
-            help="Instead: how the cost grows with words, labels, tasks or batch (choose one), on "
-            "one --shape [default: builtin].",
+            help="Instead measure how the cost grows with words, labels, tasks or batch (choose "
+            "one), on one --shape [default: builtin].",
         ),
     ] = None,
     value: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="With --grow: how many; repeatable, smallest first."),
+        typer.Option(min=1, help="With --grow: a size to measure; repeatable, smallest first."),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Repetitions of a time, at least.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Measure each time at least so often.")] = 3,
     device: Device = "cpu",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 or int8 (CPU).")] = "float32",
     json_file: JSON = None,
@@ -74,12 +75,17 @@ def decode(
 ) -> None:
     """Compare the decoder with generate and with the floor, one teacher-forced pass.
 
-    Without RUN and --shape the builtin tagger and the shapes t5-small and t5-base are measured, in
-    about a quarter of an hour on one core.
+    If neither RUN nor --shape is given, the builtin tagger and the shapes t5-small and t5-base are
+    measured, which takes about a quarter of an hour on one core. A shape has random weights: they
+    cost the same time as trained ones.
 
-    Example: hyperloader benchmark decode --shape t5-small --json speed.json --plot speed.png
+    Examples:
 
-    Example: hyperloader benchmark decode --grow labels --plot labels.png
+      hyperloader benchmark decode runs/my-run --batch 1 --batch 32 --no-generate
+
+      hyperloader benchmark decode --shape t5-small --json speed.json --plot speed.png
+
+      hyperloader benchmark decode --grow labels --plot labels.png
     """
     if grow is not None:
         if run is not None or batch or data or task or not generate:
@@ -149,13 +155,13 @@ def _grow(
 def train(
     shape: Annotated[
         list[str] | None,
-        typer.Option(help="builtin or a shape with made-up weights (t5-small, …); repeatable."),
+        typer.Option(help="builtin, or a shape with random weights (t5-small, …); repeatable."),
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Sentences a step [default: 32, t5-base: 8].")
+        int | None, typer.Option(min=1, help="Sentences per step [default: 32, t5-base: 8].")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Labelled corpora; default: sample ones.")
+        Path | None, typer.Option(metavar="DIR", help="Labelled corpora; default: made up.")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Steps of each contender.")] = 5,
     device: Device = "cpu",
@@ -163,8 +169,9 @@ def train(
 ) -> None:
     """Compare what a training step costs, in time and in memory.
 
-    HyperLoader with either loss, the same modules with free parameters, and full fine-tuning; on
-    builtin, t5-small and t5-base, in some minutes. Every contender has a process of its own.
+    Compared are HyperLoader with either loss, the same modules with free parameters, and full
+    fine-tuning, on builtin, t5-small and t5-base. Each runs in its own process; all of it takes a
+    few minutes.
 
     Example: hyperloader benchmark train --shape builtin --json step.json
     """

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hyperloader.builtin import BUILTIN
-from hyperloader.cli.evaluate import data_of, known_tasks
 from hyperloader.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,20 +22,22 @@ if TYPE_CHECKING:
 def calibrate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A training run or a checkpoint.")],
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Labelled data; default: what RUN used.")
+        Path | None,
+        typer.Option(metavar="PATH", help="Labelled data; default: what RUN was trained on."),
     ] = None,
     sentences: Annotated[
-        int, typer.Option(min=1, help="Validation sentences of a task, at most.")
+        int, typer.Option(min=1, help="Validation sentences per task, at most.")
     ] = 2000,
-    as_json: Annotated[bool, typer.Option("--json", help="What was found as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
     device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
 ) -> None:
-    """Fit one temperature a task on validation sentences and keep it in the checkpoint.
+    """Fit one temperature per task on validation sentences and keep it in the checkpoint.
 
-    From then on a score of 0.8 means that about 80 % of such spans are right. Tags stay what they
-    are. A run is fitted on its own share of the data. A task with less than 50 validation
-    sentences takes a temperature fitted on all tasks together. ECE is the expected calibration
-    error of predicted spans (15 bins), at temperature 1 and at the fitted one.
+    From then on a score of 0.8 means that about 80 % of such spans are right; the tags stay what
+    they are. A temperature is kept only where cross-validation shows that it helps: gold decisions
+    in held-out sentences become likelier, and the expected calibration error (ECE, 15 bins) of the
+    spans predicted in them does not grow. A run is fitted on its own share of the data. A task with
+    fewer than 50 validation sentences takes a temperature fitted on all tasks together.
 
     Examples:
 
@@ -43,51 +45,22 @@ def calibrate(
 
       hyperloader calibrate my-tagger --data my_corpora
     """
-    from hyperloader.corpora.registry import load_corpora
+    from hyperloader.evaluation.calibration import calibration_data
     from hyperloader.tagger import Tagger
-    from hyperloader.training.run import RUN, RunFolder
-    from hyperloader.training.setup import select_data
 
     if str(run) == BUILTIN:
         raise ConfigError(
             "the builtin tagger is part of the package and stays as it is; write a copy with "
             "hyperloader export builtin FOLDER and calibrate that"
         )
-    folder = data or data_of(run)
     tagger = Tagger.from_pretrained(run, device, tagging_only=False)
-    if (run / RUN).is_file():
-        begun = RunFolder(run)
-        corpora = select_data(begun.recipe(), load_corpora(folder, begun.about()["tasks"]))
-    else:
-        corpora = load_corpora(folder, known_tasks(folder, tagger.tasks), require=())
-    for name in corpora:
-        tagger.labels(name)
+    corpora = calibration_data(run, data, tagger.tasks)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     found = calibrate_tagger(tagger, run, corpora, console, sentences)
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json"), indent=1))
     else:
         console.print(_table(found))
-
-
-def calibrate_trained(
-    run: Path, corpora: Mapping[str, "Corpus"], device: str, console: Console
-) -> None:
-    """Calibrate the best checkpoint of a run that has just ended, if its ``corpora`` (the share
-    that it was trained on) have enough validation sentences."""
-    from hyperloader.evaluation.calibration import ENOUGH, FITTED
-    from hyperloader.tagger import Tagger
-
-    count = sum(len(corpus.splits["validation"]) for corpus in corpora.values())
-    if count < ENOUGH:
-        console.print(f"not calibrated: {count} validation sentences, and it takes {ENOUGH}")
-        return
-    tagger = Tagger.from_pretrained(run, device, tagging_only=False)
-    found = calibrate_tagger(tagger, run, corpora, console, FITTED)
-    console.print(
-        f"calibrated: the ECE of {found.overall.spans:,} validation spans went from "
-        f"{found.overall.ece_before:.4f} to {found.overall.ece_after:.4f}"
-    )
 
 
 def calibrate_tagger(
@@ -97,22 +70,20 @@ def calibrate_tagger(
     console: Console,
     sentences: int,
 ) -> "Calibration":
-    """Fit on the validation parts of ``corpora`` and write into the checkpoint at ``path``."""
-    from hyperloader.checkpoint import calibrate_checkpoint, checkpoint_folder
-    from hyperloader.evaluation.calibration import calibrate as fit
+    """Fit on the validation parts of ``corpora``, write into the checkpoint at ``path``, and say
+    what became of each task's temperature."""
+    from hyperloader.evaluation import calibration
 
-    validation = {name: corpus.splits["validation"] for name, corpus in corpora.items()}
-    total = sum(min(len(part), sentences) for part in validation.values())
     with console.status("calibrating") as status:
-        found = fit(
-            tagger.model,
-            tagger.codec,
-            validation,
-            source=f"{total:,} validation sentences of {', '.join(validation)}",
+        found = calibration.calibrate_tagger(
+            tagger,
+            path,
+            corpora,
             sentences=sentences,
-            tell=lambda task: status.update(f"calibrating: {task}"),
+            tell=lambda task: status.update(f"calibrating: {escape(task)}"),
         )
-    calibrate_checkpoint(checkpoint_folder(path), found)
+    for name, task in found.tasks.items():
+        console.print(calibration.outcome(name, task), markup=False)
     return found
 
 
@@ -124,7 +95,7 @@ def _table(found: "Calibration") -> Table:
     for name, task in found.tasks.items():
         temperature = f"{task.temperature:.3f}{' (shared)' if task.shared else ''}"
         errors = (f"{task.ece_before:.4f}", f"{task.ece_after:.4f}")
-        table.add_row(name, f"{task.sentences:,}", temperature, f"{task.spans:,}", *errors)
+        table.add_row(escape(name), f"{task.sentences:,}", temperature, f"{task.spans:,}", *errors)
     errors = (f"{found.overall.ece_before:.4f}", f"{found.overall.ece_after:.4f}")
     table.add_row("[bold]all spans", "", "", f"{found.overall.spans:,}", *errors)
     return table

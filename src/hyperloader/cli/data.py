@@ -10,10 +10,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from hyperloader.corpora.corpus import SPLITS
-from hyperloader.corpora.readers.formats import FORMATS, SEQ_EXAMPLE, SEQ_TITLE
-from hyperloader.corpora.registry import is_single_part, load_corpora, read_parts
+from hyperloader.corpora.formats import FORMATS, WRITERS
+from hyperloader.corpora.reading.options import ReadOptions, parse_options
+from hyperloader.corpora.reading.place import open_place
+from hyperloader.corpora.registry import is_single_part, load_corpora, read_corpus
 from hyperloader.corpora.stats import CorpusStats, absent_corpora, corpus_stats
-from hyperloader.corpora.writers import WRITERS, write_corpus, write_part
+from hyperloader.corpora.writing import write_corpus, write_part
+from hyperloader.errors import DataError
+
+READ_HELP = (
+    "A reading option, such as tag=4, annotator=first or strict=true; may be given several times."
+)
 
 app = typer.Typer(
     help="Look at labelled corpora and convert them.\n\nExample: hyperloader data stats my_corpora",
@@ -24,22 +31,29 @@ app = typer.Typer(
 @app.command()
 def stats(
     root: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder with one folder a task, or one corpus.")
+        Path,
+        typer.Argument(metavar="DIR", help="A folder with one folder per task, or one corpus."),
     ],
     task: Annotated[
         list[str] | None, typer.Option(help="Only this task; may be given several times.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Draws a validation part where there is none.")] = 42,
+    seed: Annotated[int, typer.Option(help="Draws the validation part if there is none.")] = 42,
+    read: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=READ_HELP)] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A span that would be repaired is an error.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
 ) -> None:
     """Sizes, slot types and oddities of corpora (the paper's Table 2).
 
-    A corpus is a folder with files named train, valid and test; without a validation part a tenth
-    of train is drawn. The last column is the share of test sentences that train has too.
+    A corpus is a folder with files named train, valid and test; if there is no validation file,
+    10 % of train is held out. The last column is the share of test sentences that train has too.
+    Below the table stands what was read as what and why, what was not read, and what looks odd.
 
     Example: hyperloader data stats my_corpora --task restaurant
     """
-    corpora = load_corpora(root, task, seed=seed, require=())
+    options = _options(read, strict)
+    corpora = load_corpora(root, task, seed=seed, require=(), options=options)
     rows = [corpus_stats(corpus) for corpus in corpora.values()]
     absent = absent_corpora(corpora) if not task else []
     if as_json:
@@ -53,6 +67,26 @@ def stats(
             console.print(f"{row.name}: {note}", markup=False, highlight=False)
     for name in absent:
         console.print(f"{name}: absent (a corpus of the paper's Table 2)", highlight=False)
+    for row in rows:
+        _print_readings(row)
+
+
+def _options(read: list[str] | None, strict: bool) -> ReadOptions:
+    options = parse_options(read)
+    return options.updated({"strict": True}) if strict else options
+
+
+def _print_readings(row: CorpusStats) -> None:
+    """What of a corpus was read how, what was not, and what looks odd."""
+    typer.echo(f"\n{row.name}")
+    for reading in row.readings:
+        typer.echo(f"  {reading}")
+        for note in reading.notes:
+            typer.echo(f"    {note}")
+    for file in row.unused:
+        typer.echo(f"  not read: {file.path} ({file.reason})")
+    for oddity in row.oddities:
+        typer.echo(f"  odd: {oddity}")
 
 
 def _table(rows: list[CorpusStats]) -> Table:
@@ -85,32 +119,46 @@ def convert(
     ],
     to: Annotated[str, typer.Option(metavar="FORMAT", help=f"One of {', '.join(WRITERS)}.")],
     force: Annotated[bool, typer.Option("--force", help="Replace DST if it exists.")] = False,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="Write it even if the format cannot hold everything.")
+    ] = False,
+    read: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help=READ_HELP)] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A span that would be repaired is an error.")
+    ] = False,
 ) -> None:
     """Write a corpus in another format, so that it reads back the same, or refuse.
 
-    The format of SRC is detected. If the new format would lose something (an intent, irregular
-    white space), nothing is written and the first such sentence is named.
+    The format of SRC is recognised. If the new format would lose something (an intent, the text
+    between words), nothing is written and the first such sentence is named; with --lossy it is
+    written, and what was lost is counted. Spans are never lost.
 
     Example: hyperloader data convert my_corpora/movie movie_jsonl --to jsonl
     """
-    parts = read_parts(source)
-    if is_single_part(source):
-        write_part(next(iter(parts.values())), target, to, force=force)
+    if source.resolve() == target.resolve() or target.resolve() in source.resolve().parents:
+        raise DataError(f"is or holds the source {source}; name another place", target)
+    corpus = read_corpus(source, options=_options(read, strict))
+    for reading in corpus.readings:
+        typer.echo(f"{reading}", err=True)
+    parts = corpus.splits
+    if is_single_part(open_place(source)):
+        losses = write_part(next(iter(parts.values())), target, to, force=force, lossy=lossy)
     else:
-        write_corpus(parts, target, to, force=force)
+        losses = write_corpus(parts, target, to, force=force, lossy=lossy)
     sizes = ", ".join(f"{part} {len(examples):,}" for part, examples in parts.items())
     typer.echo(f"wrote {target} ({to}; sentences: {sizes})")
+    for field, count in losses.items():
+        typer.echo(f"{to} does not hold {field}: lost in {count:,} sentences")
 
 
 @app.command()
 def formats() -> None:
-    """The formats that are read, each with an example of two lines.
+    """The formats that are read, each with a short example.
 
     Example: hyperloader data formats
     """
-    entries = {"seq": (SEQ_TITLE, SEQ_EXAMPLE)}
-    entries |= {name: (found.title, found.example) for name, found in FORMATS.items()}
-    for name, (title, example) in entries.items():
+    for name, found in FORMATS.items():
         written = " [also written]" if name in WRITERS else ""
-        body = "\n".join(f"    {line}" for line in example.split("\n"))
-        typer.echo(f"{name}: {title}{written}\n{body}\n")
+        files = f" ({' '.join(found.extensions)})" if found.extensions else ""
+        body = "\n".join(f"    {line}" for line in found.example.split("\n"))
+        typer.echo(f"{name}: {found.description}{files}{written}\n{body}\n")

@@ -20,7 +20,7 @@ VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("adapter", {"reduction_factor": 16}),
     ("adapter-dagger", {"reduction_factor": 16}),
 )
-# Methods that are published with another way of counting, and what it counts.
+# Methods whose published count follows another convention, and what that counts.
 CONVENTIONS = {
     "hyperdecoder": "as published: with decoder adapters that the reference builds and never uses",
     "unipelt-bert": "in use: the network that makes the prefixes replaced by what it makes",
@@ -34,14 +34,19 @@ def methods(
         str, typer.Option(help="A published shape, a folder with a config.json or a Hub name.")
     ] = "t5-base",
     tasks: Annotated[int, typer.Option(min=1, help="How many tasks share the model.")] = 7,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
-    """What each method attaches where, and how many parameters it trains of how many.
+    """Show what each method attaches where, and how many of the parameters it trains.
 
-    Rows with settings are published variants: set them in a recipe under model. Methods for one
-    task are counted for one; a method that needs an encoder is counted on bert-base.
+    No weights are loaded. Rows with settings are published variants: set them in a recipe under
+    model. Methods for one task are counted for one; a method that needs an encoder is counted on
+    bert-base.
 
-    Example: hyperloader methods --backbone t5-small --tasks 3
+    Examples:
+
+      hyperloader methods
+
+      hyperloader methods --backbone t5-small --tasks 3 --json
     """
     from hyperloader.modeling.methods import METHODS
 
@@ -73,7 +78,7 @@ def methods(
 
 
 def _rows(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> list[dict[str, Any]]:
-    """The row of a method, and a second one where it is published counted in another way."""
+    """The row of a method, and a second one where the published count is another."""
     from hyperloader.modeling.methods import METHODS
 
     model = _model(name, settings, backbone, 1 if METHODS[name].single_task else tasks)
@@ -106,7 +111,7 @@ def _model(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> "A
 
 
 def _uncounted(model: "AttachedModel") -> int:
-    """What the other way of counting adds to ``model`` (less than nothing: leaves out)."""
+    """What the other way of counting adds to ``model``; negative where it leaves some out."""
     from hyperloader.modeling.sources.free import FreeParameters
     from hyperloader.modeling.sources.prefix import PrefixNetwork
 
@@ -134,7 +139,7 @@ def _row(name: str, settings: dict[str, Any], counts: dict[str, int]) -> dict[st
 
 
 def _attached(name: str) -> dict[str, list[str]]:
-    """Kinds of modules and the places that each stands at, in the order of the table."""
+    """Kinds of modules and the places where each is attached, in the order of the table."""
     from hyperloader.modeling.methods import METHODS
 
     places: dict[str, list[str]] = {}

@@ -1,9 +1,9 @@
 """``hyperloader quickstart``: the whole way in a few minutes, on sentences made here."""
 
 import os
-import shutil
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +12,6 @@ from rich.console import Console
 
 from hyperloader.cli.colours import coloured
 from hyperloader.cli.tables import score_table
-from hyperloader.errors import ConfigError
 
 SENTENCES = {
     "home": "please turn off the lamp in the kitchen at nine",
@@ -26,8 +25,9 @@ def quickstart(
         str | None, typer.Option(help="A sentence of yours, tagged for every task at the end.")
     ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="RUN", help="Where the run is saved (replaced if it exists).")
-    ] = Path("runs/quickstart"),
+        Path | None,
+        typer.Option(metavar="RUN", help="Where to save; default: runs/quickstart (then -2, …)."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of sentences and training.")] = 42,
     steps: Annotated[
         int | None, typer.Option(help="Training steps; default: the recipe's.")
@@ -41,69 +41,40 @@ def quickstart(
 
     Example: hyperloader quickstart --text "a table for two at noon"
     """
-    from hyperloader.config import load_recipe
+    from hyperloader import api
     from hyperloader.corpora.sample import sample_corpora
-    from hyperloader.corpora.writers import write_corpus
-    from hyperloader.evaluation.evaluate import f1_evaluator, predict
-    from hyperloader.evaluation.metrics import average, score_examples
-    from hyperloader.tagger import Tagger
-    from hyperloader.training.progress import progress_console
-    from hyperloader.training.run import RUN
-    from hyperloader.training.start import start_run
 
     console = Console(highlight=False)
-    if out.exists():
-        if not (out / RUN).is_file():
-            raise ConfigError(f"{out} exists and is no run; choose another --out")
-        shutil.rmtree(out)
-    settings = [f"seed={seed}"] + ([f"training.steps={steps}"] if steps else [])
-    recipe = load_recipe("quickstart", settings)
+    out = out or _unused(Path("runs/quickstart"))
     corpora = sample_corpora(seed=seed)
-    # Saved as files too, for every other command.
-    data = out / "data"
-    trainer = start_run(
-        recipe,
-        corpora,
-        out,
-        about={"data": str(data.resolve()), "tasks": list(corpora)},
-        make_evaluate=lambda codec, chosen, n: f1_evaluator(codec, chosen, sentences=n),
-        console=progress_console(),
-    )
-    for name, corpus in corpora.items():
-        write_corpus(corpus.splits, data / name, "conll")
     sizes = ", ".join(f"{name} {len(c.splits['train']):,}" for name, c in corpora.items())
-    counts = trainer.model.parameter_counts()
     console.print(f"[bold]1. Three tasks[/bold] (training sentences): {sizes}")
     console.print(
-        "[bold]2. One model[/bold]: HyperLoader on the builtin T5, frozen but for its layer norms; "
-        f"{counts['trainable']:,} of {counts['total']:,} parameters are trained."
+        "[bold]2. One model[/bold]: HyperLoader on the builtin T5, frozen but for its layer norms"
     )
     started = time.monotonic()
-    trainer.train()
+    tagger = api.train(
+        corpora, out=out, recipe="quickstart", seed=seed, steps=steps, console=console
+    )
     console.print(f"trained in {time.monotonic() - started:.0f} s")
     console.print(
         "[bold]3. Scores on test sentences[/bold]; about a third of their spans are unseen values"
     )
-    tagger = Tagger.from_pretrained(out)
-    scores = {
-        name: score_examples(name, predict(tagger.model, tagger.codec, c.splits["test"]))
-        for name, c in corpora.items()
-    }
-    document = {
-        "scoring": "seqeval",
-        "tasks": {name: score.to_json() for name, score in scores.items()},
-        "average": average(scores),
-    }
-    console.print(score_table(document))
+    console.print(score_table(tagger.evaluate(corpora).to_dict()))
     console.print("[bold]4. Tagged sentences[/bold]")
-    wanted = dict.fromkeys(SENTENCES, text) if text else SENTENCES
-    for name, sentence in wanted.items():
+    for name, sentence in (dict.fromkeys(SENTENCES, text) if text else SENTENCES).items():
         console.print(f"{name:>7}  ", end="")
         console.print(coloured(tagger.tag(sentence, task=name)))
     console.print(f"[bold]5. Saved[/bold] in {out}. Try your own sentence:")
     command = f'hyperloader tag {out} --task travel "a train from rome to vienna tomorrow"'
     console.print(f"   {_prefix()}{command}", soft_wrap=True)
-    console.print(f"The sentences are in {data}, to look at and to train other models on.")
+    console.print(f"The sentences are in {out / 'data'}, to look at and to train other models on.")
+
+
+def _unused(path: Path) -> Path:
+    """``path``, or where that is taken the first of ``path-2``, ``path-3``, … that is not."""
+    names = (path if i == 1 else path.with_name(f"{path.name}-{i}") for i in count(1))
+    return next(name for name in names if not name.exists())
 
 
 def _prefix() -> str:

@@ -26,7 +26,16 @@ def recipes(
 ) -> None:
     """List the recipes, print one, or list every key that a recipe can set.
 
-    Example: hyperloader recipes reference
+    A recipe is a YAML file that says all about a training run. To write your own, print one into a
+    file, change it, and give the file to --recipe; for a few keys --set is enough.
+
+    Examples:
+
+      hyperloader recipes
+
+      hyperloader recipes reference > mine.yaml
+
+      hyperloader recipes --keys
     """
     console = Console()
     if keys:

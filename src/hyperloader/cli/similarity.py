@@ -13,15 +13,16 @@ def similarity(
     run: Annotated[
         Path, typer.Argument(metavar="[RUN]", help="A training run or a checkpoint.")
     ] = Path("builtin"),
-    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw heat maps as PNG or SVG.")
     ] = None,
 ) -> None:
-    """Cosines between a model's tasks: of their embeddings and of the weights made for them.
+    """Show which of a model's tasks are alike, as cosines from -1 to 1.
 
-    From the weights of each kind of module the mean over tasks is subtracted first. Tasks with
-    nothing in common then have a cosine below zero, which is printed too.
+    One table compares the tasks' embeddings, the others the weights that are generated for them,
+    for each kind of module. From the weights the mean over all tasks is subtracted first, so tasks
+    with nothing in common have a cosine a little below zero; how far below is printed too.
 
     Examples:
 
@@ -29,7 +30,7 @@ def similarity(
 
       hyperloader similarity runs/my-run --plot tasks.png
     """
-    from hyperloader.experiments.analyse.similarity import task_similarity
+    from hyperloader.evaluation.similarity import task_similarity
     from hyperloader.tagger import Tagger
 
     found = task_similarity(Tagger.from_pretrained(run).model)

@@ -4,9 +4,8 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,10 +13,18 @@ from rich.text import Text
 
 from hyperloader.builtin import BUILTIN
 from hyperloader.cli.colours import coloured
-from hyperloader.errors import ConfigError, DataError
+from hyperloader.cli.lines import Line, file_lines, standard_input, stream_lines
+from hyperloader.errors import ConfigError, DataError, HyperloaderError
+from hyperloader.hub import is_repository
 from hyperloader.types import TaggedText
 
+if TYPE_CHECKING:
+    from hyperloader.tagger import Tagger
+    from hyperloader.tagging import TagOptions
+
 FEW = 3
+# Bad lines that are reported one by one.
+REPORTED = 10
 
 
 def tag(
@@ -25,16 +32,19 @@ def tag(
         list[str] | None,
         typer.Argument(
             metavar="[RUN] [TEXT]...",
-            help="The folder of a training run or a checkpoint (default: the builtin tagger), then "
-            "sentences (default: standard input).",
+            help="A training run, a checkpoint, or owner/name on the Hub (default: the "
+            "builtin tagger); then sentences (default: standard input).",
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="The task (an error lists them).")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="The task (hyperloader tasks lists them); not needed if there is one."),
+    ] = None,
     file: Annotated[
         list[Path] | None, typer.Option(help="Read lines from this file; may be repeated.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line instead of colours.")
+        bool, typer.Option("--json", help="One JSON object per line instead of colours.")
     ] = False,
     min_score: Annotated[
         float, typer.Option(metavar="0..1", help="Leave out spans with a lower score.")
@@ -48,12 +58,17 @@ def tag(
         str, typer.Option(help="float32, bfloat16 (for a GPU) or int8 (faster on a CPU).")
     ] = "float32",
 ) -> None:
-    """Tag sentences from arguments, files or standard input, one a line.
+    """Tag sentences from arguments, files or standard input, one per line.
 
-    With --json each line holds the text, its words and its spans: label, text, character offsets
-    (end exclusive), word indices and score. --min-score leaves spans out and changes nothing else.
-    --alternatives N adds the N likeliest tags of every word, given the tags before it, with their
-    probabilities: a line a word, or with --json a list a word.
+    Answers come in the order of the lines, as soon as a line is there and nothing more is
+    waiting; files are tagged in batches. With --json each line holds the text, its words and its
+    spans: label, text, character offsets (end exclusive), word indices and score. A line that
+    cannot be tagged is reported on standard error with its number, the others are tagged all the
+    same, and the exit code is 2.
+
+    --min-score leaves out spans and changes nothing else. --alternatives N adds the N likeliest
+    tags of every word, given the tags before it, with their probabilities: one line per word, or
+    with --json one list per word.
 
     Examples:
 
@@ -63,46 +78,123 @@ def tag(
 
       hyperloader tag runs/my-run --task movie --json < questions.txt > spans.jsonl
 
+      tail -f chat.log | hyperloader tag --task snips --json
+
       hyperloader tag --task movie --min-score 0.5 --alternatives 3 "films by mel brooks"
     """
-    from hyperloader.tagger import Tagger, check_options
+    from hyperloader.tagger import Tagger
+    from hyperloader.tagging import check_options
 
     check_options(batch_size, min_score, alternatives)
     run, texts = _run_and_texts(given or [])
     tagger = Tagger.from_pretrained(run, device, precision=precision)
-    if task is None:
-        if len(tagger.tasks) > 1:
-            raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
-        task = tagger.tasks[0]
-    tagger.labels(task)
-    console = Console(highlight=False, soft_wrap=True)
-    for tagged in tagger.pipe(
-        _lines(texts, file),
-        task,
-        batch_size=batch_size,
-        min_score=min_score,
-        alternatives=alternatives,
-    ):
-        if as_json:
-            sys.stdout.write(json.dumps(_document(tagged), ensure_ascii=False) + "\n")
-            continue
-        console.print(coloured(tagged) if tagged.words else Text(tagged.text))
+    if task is None and len(tagger.tasks) > 1:
+        raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
+    tagger.labels(task)  # an unknown task is refused before anything is read
+    out = Answers(as_json)
+    options: TagOptions = {
+        "batch_size": batch_size,
+        "min_score": min_score,
+        "alternatives": alternatives,
+    }
+    wrong = Problems()
+    for lines in _groups(texts, file, 4 * batch_size, wrong):
+        for tagged in _tag_all(tagger, lines, task, options, wrong):
+            out.write(tagged)
+        out.flush()
+    wrong.end()
+
+
+class Answers:
+    """Prints tagged texts: a line of JSON each, or text with its spans in colours."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def write(self, tagged: TaggedText) -> None:
+        """Print one text, with its alternatives if it has any."""
+        if self._as_json:
+            sys.stdout.write(json.dumps(tagged.to_dict(), ensure_ascii=False) + "\n")
+            return
+        self._console.print(coloured(tagged) if tagged.words else Text(tagged.text))
         for line in _alternatives(tagged):
-            console.print(line, markup=False)
+            self._console.print(line, markup=False)
+
+    def flush(self) -> None:
+        """Let whoever reads see what has been printed."""
+        sys.stdout.flush()
 
 
-def _document(tagged: TaggedText) -> dict[str, Any]:
-    document = asdict(tagged)
-    del document["alternatives"]
-    if tagged.alternatives is not None:
-        document["alternatives"] = [
-            [choice._asdict() for choice in choices] for choices in tagged.alternatives
-        ]
-    return document
+class Problems:
+    """Lines that could not be tagged: the first ones are reported, all are counted."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+    def add(self, error: HyperloaderError) -> None:
+        """Report one problem on standard error."""
+        self._count += 1
+        if self._count <= REPORTED:
+            self._console.print("[red]error:[/red] ", end="")
+            self._console.print(" ".join(str(error).split()), markup=False)
+
+    def end(self) -> None:
+        """Exit with 2 if there was any problem."""
+        if self._count > REPORTED:
+            more = self._count - REPORTED
+            self._console.print(f"[red]error:[/red] {more:,} more lines were not tagged")
+        if self._count:
+            raise typer.Exit(2)
+
+
+def _groups(
+    texts: list[str], files: list[Path] | None, size: int, wrong: Problems
+) -> Iterator[list[Line]]:
+    """All lines that are to be tagged, in groups. A file that cannot be read is a problem, and
+    those after it are read all the same."""
+    arguments = [Line(os.fsencode(text), "sentence", i) for i, text in enumerate(texts, 1)]
+    for start in range(0, len(arguments), size):
+        yield arguments[start : start + size]
+    for path in files or []:
+        try:
+            yield from file_lines(path, size)
+        except DataError as error:
+            wrong.add(error)
+    if not texts and not files:
+        stream = standard_input()
+        if stream.isatty():
+            Console(stderr=True).print("type one sentence per line; end with Ctrl-D", style="dim")
+        yield from stream_lines(stream, "standard input", size)
+
+
+def _tag_all(
+    tagger: "Tagger", lines: list[Line], task: str | None, options: "TagOptions", wrong: Problems
+) -> list[TaggedText]:
+    """The ``lines`` tagged together, without those that cannot be."""
+    texts, kept = [], []
+    for line in lines:
+        try:
+            texts.append(line.text())
+        except DataError as error:
+            wrong.add(error)
+        else:
+            kept.append(line)
+    try:
+        return tagger.tag(texts, task, **options)
+    except HyperloaderError:  # one of them cannot be tagged (say, it is too long): which?
+        found = []
+        for line, text in zip(kept, texts, strict=True):
+            try:
+                found.append(tagger.tag(text, task, **options))
+            except HyperloaderError as error:
+                wrong.add(DataError(str(error), line.source, line.number))
+        return found
 
 
 def _alternatives(tagged: TaggedText) -> list[str]:
-    """A line a word: the word, and its likeliest tags with their probabilities."""
+    """A line per word: the word, and its likeliest tags with their probabilities."""
     width = max(map(len, tagged.words), default=0)
     return [
         f"  {word:<{width}}  "
@@ -120,32 +212,11 @@ def _run_and_texts(given: list[str]) -> tuple[str, list[str]]:
     """The run comes first and is one word; a first sentence of one word must not be a folder."""
     first = given[0] if given else ""
     path = Path(first)
-    looks_like_one = os.sep in first and not any(letter.isspace() for letter in first)
+    looks_like_one = (os.sep in first or "/" in first) and len(first.split()) == 1
     if first == BUILTIN or (first and path.is_dir()) or (looks_like_one and path.exists()):
         return first, given[1:]
     if looks_like_one:
-        raise ConfigError(f"there is no run {first}; leave it away to use the builtin tagger")
+        if is_repository(first):
+            return first, given[1:]
+        raise ConfigError(f"there is no run {first}; omit it to use the builtin tagger")
     return BUILTIN, given
-
-
-def _lines(texts: list[str] | None, files: list[Path] | None) -> Iterator[str]:
-    if texts:
-        yield from texts
-    for path in files or []:
-        try:
-            with path.open("rb") as stream:
-                yield from _decode(stream, str(path))
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", path) from error
-    if not texts and not files:
-        if sys.stdin.isatty():
-            Console(stderr=True).print("type a sentence a line; end with Ctrl-D", style="dim")
-        yield from _decode(sys.stdin.buffer, "standard input")
-
-
-def _decode(stream: BinaryIO, name: str) -> Iterator[str]:
-    for number, line in enumerate(stream, start=1):
-        try:
-            yield line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise DataError("not UTF-8; convert the file first", name, number) from error

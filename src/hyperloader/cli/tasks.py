@@ -12,17 +12,24 @@ from hyperloader.cli.colours import coloured
 
 def tasks(
     run: Annotated[
-        Path, typer.Argument(metavar="[RUN]", help="A training run or a checkpoint.")
+        Path,
+        typer.Argument(
+            metavar="[RUN]", help="A training run, a checkpoint, or owner/name on the Hub."
+        ),
     ] = Path("builtin"),
     as_json: Annotated[bool, typer.Option("--json", help="Tasks and labels as JSON.")] = False,
 ) -> None:
-    """List the tasks of a tagger with their labels; of the builtin one also an example each.
+    """List the tasks of a tagger with their labels, and for the builtin one an example of each.
+
+    With --json the labels of every task, as an object.
 
     Examples:
 
       hyperloader tasks
 
       hyperloader tasks runs/my-run
+
+      hyperloader tasks me/my-tagger --json
     """
     from hyperloader.builtin import BUILTIN, examples
     from hyperloader.tagger import Tagger

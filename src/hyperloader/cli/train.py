@@ -1,6 +1,5 @@
 """``hyperloader train``: train one model on all the tasks of a folder, or resume a run."""
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +8,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hyperloader.cli.calibrate import calibrate_trained
 from hyperloader.errors import ConfigError, HyperloaderError
 
 
@@ -48,6 +46,9 @@ def train(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Resume even if all checkpoints are damaged.")
     ] = False,
+    calibrate: Annotated[
+        bool, typer.Option(help="Calibrate scores on validation sentences at the end.")
+    ] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Build and show everything, train nothing.")
     ] = False,
@@ -57,10 +58,12 @@ def train(
 ) -> None:
     """Train one model on all the tasks of a folder.
 
-    Progress is shown on stderr; every step is logged in RUN/log.jsonl. Checkpoints are written at
-    each validation and on Ctrl-C. A run that was stopped or killed is resumed with --resume RUN
-    and ends as if it had never stopped. At the end scores are calibrated on the validation
-    sentences, as hyperloader calibrate does.
+    Progress is shown on standard error; every step is logged in RUN/log.jsonl. Checkpoints are
+    written at each validation and on Ctrl-C. A run that was stopped or killed is resumed with
+    --resume RUN and ends as if it had never stopped. At the end scores are calibrated on the
+    validation sentences, as hyperloader calibrate does.
+
+    If a task has no validation file, 10 % of its training sentences are held out.
 
     Examples:
 
@@ -70,15 +73,14 @@ def train(
 
       hyperloader train --data my_corpora --recipe reference --backbone google-t5/t5-base
 
+      hyperloader train --data my_corpora --dry-run
+
       hyperloader train --resume runs/my-run
     """
-    from hyperloader.evaluation.evaluate import f1_evaluator
-    from hyperloader.training.progress import progress_console
-    from hyperloader.training.run import RunFolder
-    from hyperloader.training.setup import select_data
-    from hyperloader.training.start import resume_run, start_run
+    from hyperloader import api
+    from hyperloader.training.processes import is_first_process
 
-    console, progress = _console(), progress_console(quiet=not _first())
+    console = Console(quiet=not is_first_process(), highlight=False, soft_wrap=True)
     if from_scratch and resume is None:
         raise ConfigError("--from-scratch goes with --resume RUN; a new run starts there anyway")
     if resume is not None:
@@ -86,100 +88,52 @@ def train(
         if dry_run or any(other is not None for other in others):
             raise ConfigError(
                 "--resume continues a run as it was; only --data, --steps, --minutes, "
-                "--from-scratch and --tensorboard may be given with it"
+                "--from-scratch, --no-calibrate and --tensorboard may be given with it"
             )
-        about = RunFolder.open(resume).about()
-        folder = data or (about["data"] and Path(about["data"]))
-        if not folder:
-            raise ConfigError(f"{resume} was trained on data in memory; resume it from Python")
-        corpora = _load(folder, about["tasks"])
-        trainer = resume_run(
+        out = resume
+        api.resume(
             resume,
-            corpora,
-            make_evaluate=_evaluator(f1_evaluator),
-            listeners=_listeners(resume, tensorboard),
-            console=progress,
-            from_scratch=from_scratch,
+            data=data,
             steps=steps,
             minutes=minutes,
+            from_scratch=from_scratch,
+            calibrate=calibrate,
+            listeners=_listeners(resume, tensorboard),
+            console=console,
         )
-        console.print(f"resuming {resume} after step {trainer.state.step}")
-        out = resume
     else:
         if data is None:
-            raise ConfigError("give --data DIR (a folder with one folder a task) or --resume RUN")
-        chosen = _recipe(recipe, settings or [], method, backbone, seed, steps, minutes)
-        out = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-        RunFolder.new(out)  # refused before anything is read
-        corpora = _load(data, task)
+            raise ConfigError("give --data DIR (a folder with one folder per task) or --resume RUN")
+        short: dict[str, Any] = {
+            "method": method,
+            "backbone": backbone,
+            "seed": seed,
+            "steps": steps,
+            "minutes": minutes,
+        }
         if dry_run:
-            _show_plan(console, chosen, corpora)
+            chosen = api.recipe_of(recipe, settings or [], **short)
+            _show_plan(console, chosen, api.corpora_of(data, task))
             return
-        trainer = start_run(
-            chosen,
-            corpora,
-            out,
-            about={"data": str(data.resolve()), "tasks": list(corpora)},
-            make_evaluate=_evaluator(f1_evaluator),
+        out = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        api.train(
+            data,
+            out=out,
+            recipe=recipe,
+            tasks=task,
+            settings=settings or [],
+            calibrate=calibrate,
             listeners=_listeners(out, tensorboard),
-            console=progress,
+            console=console,
+            **short,
         )
-        counts = trainer.model.parameter_counts()
-        console.print(
-            f"{trainer.model.config.method}: {counts['trainable']:,} of {counts['total']:,} "
-            f"parameters trained, {len(corpora)} tasks, saved in {out}",
-            soft_wrap=True,
-        )
-    state = trainer.train()
-    console.print(f"done: best checkpoint after step {state.best_step or state.step}")
-    if _first():
-        shares = select_data(trainer.recipe, corpora)
-        calibrate_trained(out, shares, str(trainer.accelerator.device), console)
-    console.print(f"next: hyperloader evaluate {out} --split test", soft_wrap=True)
-
-
-def _recipe(
-    name: str,
-    settings: list[str],
-    method: str | None,
-    backbone: str | None,
-    seed: int | None,
-    steps: int | None,
-    minutes: float | None,
-) -> Any:
-    from hyperloader.config import load_recipe
-
-    short = {
-        "model.method": method,
-        "backbone": backbone,
-        "seed": seed,
-        "training.steps": steps,
-        "training.minutes": minutes,
-    }
-    return load_recipe(name, [*settings, *(f"{k}={v}" for k, v in short.items() if v is not None)])
-
-
-def _load(data: Path, tasks: list[str] | None) -> Any:
-    from hyperloader.corpora.registry import load_corpora
-
-    return load_corpora(data, tasks)
-
-
-def _evaluator(f1_evaluator: Any) -> Any:
-    return lambda codec, corpora, sentences: f1_evaluator(codec, corpora, sentences=sentences)
-
-
-def _console() -> Console:
-    return Console(quiet=not _first(), highlight=False)
-
-
-def _first() -> bool:
-    """Whether this is the process that prints, of those that a launcher started."""
-    return os.environ.get("RANK", "0") == "0"
+    console.print(f"next: hyperloader evaluate {out} --split test", markup=False)
 
 
 def _listeners(out: Path, tensorboard: bool) -> list[Any]:
-    if not tensorboard or not _first():
+    from hyperloader.training.processes import is_first_process
+
+    if not tensorboard or not is_first_process():
         return []
     try:
         from torch.utils.tensorboard import SummaryWriter

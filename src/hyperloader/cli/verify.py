@@ -25,17 +25,21 @@ def verify(
         list[Path],
         typer.Argument(metavar="PATH...", help="Files golden_*.safetensors, or their folder."),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="All differences as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all differences as JSON.")] = False,
 ) -> None:
     """Recompute what the published implementations computed and show the largest differences.
 
-    Logits, loss and generated weights differ by absolute amounts, gradients by a share of the
-    largest entry of the same tensor. What a file does not hold is shown as -; of BERT the last
+    Differences of logits, loss and generated weights are absolute, those of gradients relative to
+    the largest entry of the same tensor. What a file does not hold is shown as -; for BERT the last
     hidden states are compared in place of logits. The exit code is 0 if at least one file was
-    compared and all compared ones are within the tolerance, 1 otherwise. A file of a method that
-    does not exist here is named and counts neither way.
+    compared and all that were are within the tolerance, 1 otherwise. A file of a method that does
+    not exist here is named and has no effect on the exit code.
 
-    Example: hyperloader verify golden/
+    Examples:
+
+      hyperloader verify golden/
+
+      hyperloader verify golden/golden_hyperloader.safetensors --json
     """
     from hyperloader.reproduction.golden import TOLERANCES, find_golden_files, verify_file
 

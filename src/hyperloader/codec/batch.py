@@ -88,8 +88,11 @@ def collate(windows: Sequence[EncodedWindow], pad: int, *, multiple: int = MULTI
     )
 
 
-def alike(windows: Sequence[EncodedWindow], size: int) -> Iterator[list[int]]:
-    """Indices of batches of at most ``size`` windows whose sources have one length.
+def alike(
+    windows: Sequence[EncodedWindow], size: int, max_tokens: int | None = None
+) -> Iterator[list[int]]:
+    """Indices of batches of at most ``size`` windows whose sources have one length, and of at most
+    ``max_tokens`` source tokens (one window always goes).
 
     For models that look at a mean over all positions of a row, which padding would change. Rows
     of a task stand together.
@@ -97,9 +100,10 @@ def alike(windows: Sequence[EncodedWindow], size: int) -> Iterator[list[int]]:
     lengths: dict[int, list[int]] = {}
     for i in sorted(range(len(windows)), key=lambda i: windows[i].task):
         lengths.setdefault(len(windows[i].source), []).append(i)
-    for places in lengths.values():
-        for start in range(0, len(places), size):
-            yield places[start : start + size]
+    for length, places in lengths.items():
+        most = size if max_tokens is None else max(1, min(size, max_tokens // length))
+        for start in range(0, len(places), most):
+            yield places[start : start + most]
 
 
 def pad_rows(rows: Sequence[Sequence[int]], value: int, multiple: int = 1) -> Tensor:

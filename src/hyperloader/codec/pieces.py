@@ -41,14 +41,15 @@ class Pieces:
     def __call__(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of each word; never empty (a word that normalises to nothing is unknown)."""
         if len(self._cache) > 200_000:
-            self._cache.clear()
-        missing = list(dict.fromkeys(word for word in words if word not in self._cache))
+            self._cache = {}
+        cache = self._cache  # another thread may put a new one in its place meanwhile
+        missing = list(dict.fromkeys(word for word in words if word not in cache))
         if missing:
             for word, ids in zip(missing, self._encode(missing), strict=True):
                 if not self._special.isdisjoint(ids):
                     ids = self._by_character(word)
-                self._cache[word] = tuple(ids) or (self.unk,)
-        return [self._cache[word] for word in words]
+                cache[word] = tuple(ids) or (self.unk,)
+        return [cache[word] for word in words]
 
     def _encode(self, words: list[str]) -> list[list[int]]:
         return self.tokenizer(

@@ -1,4 +1,4 @@
-"""A corpus: one task with its training, validation and test sentences."""
+"""A corpus: one task with its training, validation and test sentences, and how they were read."""
 
 from dataclasses import dataclass, field
 
@@ -8,11 +8,35 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How the files of one part were read: in which format, why, and what was noticed."""
+
+    part: str
+    path: str
+    format: str
+    reason: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.part}: {self.path} read as {self.format} because {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """A file or folder that lies in a corpus folder and is not read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Corpus:
     """One tagging task. ``splits`` maps train, validation and test to examples (may be empty)."""
 
     name: str
     splits: dict[str, tuple[Example, ...]] = field(repr=False)
+    readings: tuple[Reading, ...] = field(default=(), repr=False, compare=False)
+    unused: tuple[Unused, ...] = field(default=(), repr=False, compare=False)
 
     def labels(self, *splits: str) -> tuple[str, ...]:
         """Sorted slot types (without B-/I-) that occur in ``splits`` (all when none is named)."""

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 
-from hyperloader.corpora.corpus import Corpus
+from hyperloader.corpora.corpus import Corpus, Reading, Unused
+from hyperloader.corpora.oddities import oddities
 from hyperloader.types import Example
 
 FREQUENT = 100
@@ -47,7 +48,9 @@ class CorpusStats:
     """One corpus. ``spans_by_label`` maps slot type to part to number of spans.
 
     ``test_in_train`` is the share (0 to 1) of test sentences whose words occur, all and in order,
-    as a training sentence too; None without a test part.
+    as a training sentence too; None if there is no test part. ``readings`` and ``unused`` say how
+    the files were read, ``notes`` where the corpus differs from the paper's Table 2 and from what
+    one expects of a corpus, ``oddities`` what looks like a mistake.
     """
 
     name: str
@@ -60,6 +63,9 @@ class CorpusStats:
     test_in_train: float | None
     spans_by_label: dict[str, dict[str, int]] = field(repr=False)
     notes: list[str]
+    readings: list[Reading]
+    unused: list[Unused]
+    oddities: list[str]
 
     def as_json(self) -> dict[str, object]:
         """The plain dictionary that ``hyperloader data stats --json`` prints."""
@@ -88,6 +94,9 @@ def corpus_stats(corpus: Corpus) -> CorpusStats:
         test_in_train=sum(e.words in known for e in test) / len(test) if test else None,
         spans_by_label=counts,
         notes=[],
+        readings=list(corpus.readings),
+        unused=list(corpus.unused),
+        oddities=oddities(corpus),
     )
     stats.notes.extend(_notes(stats))
     return stats

@@ -1,17 +1,25 @@
-"""Fitting temperatures on validation sentences, and measuring what they do to spans' scores.
+"""Fitting temperatures on validation sentences, and keeping only those that help.
 
 The temperature of a task is the one at which the gold decisions of its sentences are likeliest,
 each made after the right ones before it (teacher forced). Only the grammar's options are compared,
-as in decoding.
+as in decoding. Whether it helps is measured by cross-validation: the sentences are dealt into
+``FOLDS`` parts, and each part is scored at a temperature that was fitted on the others. It is kept
+if the gold decisions of the parts are likelier than at temperature 1, and if the expected
+calibration error of the spans that are predicted in them is no higher.
 """
 
+import random
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
+from hyperloader.checkpoint import calibrate_checkpoint, checkpoint_folder
 from hyperloader.codec.batch import encode_example
 from hyperloader.codec.codec import Codec
+from hyperloader.corpora.corpus import Corpus
 from hyperloader.errors import DataError
-from hyperloader.evaluation.evaluate import evenly, predict
+from hyperloader.evaluation.evaluate import evenly, load_for, predict, run_data
 from hyperloader.evaluation.metrics import ScoredExample
 from hyperloader.evaluation.reliability import reliability
 from hyperloader.modeling.attached import AttachedModel
@@ -19,12 +27,67 @@ from hyperloader.outputs.output import GoldScores
 from hyperloader.outputs.registry import output_of
 from hyperloader.types import Example
 
+if TYPE_CHECKING:
+    from hyperloader.tagger import Tagger
+
 # A task with fewer sentences takes the temperature of all tasks together; with fewer in all
 # nothing is fitted, since a handful of right answers would make every score 1.
 ENOUGH = 50
 # Sentences of a task that a temperature is fitted on, and that spans are predicted in, at most.
 FITTED, MEASURED = 2000, 500
+FOLDS = 5
 COLDEST, HOTTEST, HALVINGS = 0.1, 10.0, 24
+
+
+def calibrate_tagger(
+    tagger: "Tagger",
+    path: Path,
+    corpora: Mapping[str, Corpus],
+    *,
+    sentences: int = FITTED,
+    tell: Callable[[str], None] = lambda task: None,
+) -> Calibration:
+    """Fit ``tagger`` on the validation parts of ``corpora`` and write what was found into the
+    checkpoint, or the run's best checkpoint, at ``path`` that it was loaded from.
+
+    Raises:
+        DataError: as `calibrate`.
+        CheckpointError: the checkpoint is damaged or cannot be written.
+    """
+    for name in corpora:
+        tagger.labels(name)
+    validation = {name: corpus.splits["validation"] for name, corpus in corpora.items()}
+    total = sum(min(len(part), sentences) for part in validation.values())
+    found = calibrate(
+        tagger.model,
+        tagger.codec,
+        validation,
+        source=f"{total:,} validation sentences of {', '.join(validation)}",
+        sentences=sentences,
+        tell=tell,
+    )
+    calibrate_checkpoint(checkpoint_folder(path), found)
+    return found
+
+
+def calibration_data(path: Path, data: Path | None, tasks: Sequence[str]) -> dict[str, Corpus]:
+    """The corpora that the run or checkpoint at ``path`` is to be calibrated on.
+
+    Those of a run are its own share of them. ``data`` is where they lie if not where the run found
+    them; ``tasks`` are the model's.
+
+    Raises:
+        ConfigError: ``path`` does not say what it was trained on, and no ``data`` is given.
+        DataError: the data cannot be read.
+    """
+    from hyperloader.training.run import RUN, RunFolder
+    from hyperloader.training.setup import select_data
+
+    folder = data or run_data(path)
+    if not (path / RUN).is_file():
+        return load_for(folder, tasks, None, "validation")
+    run = RunFolder(path)
+    return select_data(run.recipe(), load_for(folder, tasks, run.about()["tasks"], "validation"))
 
 
 def calibrate(
@@ -36,53 +99,89 @@ def calibrate(
     sentences: int = FITTED,
     tell: Callable[[str], None] = lambda task: None,
 ) -> Calibration:
-    """Fit a temperature for every task of ``validation``, and measure it on predicted spans.
+    """Fit a temperature for every task of ``validation``, and keep it where it helps.
 
     Args:
         source: what the sentences are, for the record.
-        sentences: of a task at most; they are taken evenly over the part.
+        sentences: per task at most; they are taken evenly over the part.
         tell: told of each task that it comes to.
 
     Raises:
-        DataError: fewer than ``ENOUGH`` sentences in all, or a label that the task has not.
+        DataError: fewer than ``ENOUGH`` sentences in all, or a label that the task does not have.
     """
-    chosen = {name: evenly(part, sentences) for name, part in validation.items() if part}
-    total = sum(map(len, chosen.values()))
-    if total < ENOUGH:
+    folds = {name: _folds(evenly(part, sentences)) for name, part in validation.items() if part}
+    sizes = {name: sum(map(len, parts)) for name, parts in folds.items()}
+    if (total := sum(sizes.values())) < ENOUGH:
         raise DataError(
             f"{total} validation sentences are too few to fit a temperature, which takes {ENOUGH}; "
             "give labelled data with more (--data)"
         )
-    gold: dict[str, list[GoldScores]] = {}
-    for name, part in chosen.items():
+    gold: dict[str, list[list[GoldScores]]] = {}
+    for name, parts in folds.items():
         tell(name)
-        gold[name] = gold_scores(model, codec, part)
-    few = [name for name, part in chosen.items() if len(part) < ENOUGH]
-    shared = fit_temperature([s for parts in gold.values() for s in parts]) if few else 1.0
-    fitted = {
-        name: round(shared if name in few else fit_temperature(gold[name]), 4) for name in chosen
-    }
-    before: dict[str, list[ScoredExample]] = {}
-    after: dict[str, list[ScoredExample]] = {}
-    for name, part in chosen.items():
+        gold[name] = [gold_scores(model, codec, part) for part in parts]
+
+    def fit(names: Sequence[str], without: int | None = None) -> float:
+        """The temperature of some tasks' sentences, those of one fold left out."""
+        chosen = [s for n in names for k, fold in enumerate(gold[n]) if k != without for s in fold]
+        return round(fit_temperature(chosen), 4)
+
+    def judge(name: str, temperatures: Sequence[float]) -> tuple[float, list[ScoredExample]]:
+        """Mean unlikelihood of gold decisions, and tagged sentences, each fold at its own
+        temperature."""
+        total = sum(_unlikelihood(*fold) for fold in zip(gold[name], temperatures, strict=True))
+        tagged = [
+            example
+            for part, temperature in zip(folds[name], temperatures, strict=True)
+            for example in predict(
+                model,
+                codec,
+                evenly(part, MEASURED // FOLDS),
+                temperatures={name: temperature},
+            )
+        ]
+        return total / max(_decisions(gold[name]), 1), tagged
+
+    tasks: dict[str, TaskCalibration] = {}
+    spans: tuple[list[ScoredExample], list[ScoredExample]] = ([], [])
+    for name in folds:
         tell(name)
-        measured = evenly(part, MEASURED)
-        for found, temperatures in ((before, {}), (after, fitted)):
-            found[name] = predict(model, codec, measured, temperatures=temperatures)
-    tasks = {
-        name: TaskCalibration(
-            temperature=fitted[name],
-            shared=name in few,
-            sentences=len(part),
-            decisions=sum(len(s.choice) for s in gold[name]),
-            **_errors(before[name], after[name]).model_dump(),
+        shared = sizes[name] < ENOUGH
+        names = list(folds) if shared else [name]
+        nll_before, before = judge(name, [1.0] * FOLDS)
+        nll_after, after = judge(name, [fit(names, without=k) for k in range(FOLDS)])
+        errors = _errors(before, after)
+        kept = nll_after < nll_before and errors.ece_after <= errors.ece_before
+        fitted = fit(names)
+        tasks[name] = TaskCalibration(
+            temperature=fitted if kept else 1.0,
+            shared=shared,
+            sentences=sizes[name],
+            decisions=_decisions(gold[name]),
+            kept=kept,
+            fitted=fitted,
+            nll_before=round(nll_before, 6),
+            nll_after=round(nll_after, 6),
+            **errors.model_dump(),
         )
-        for name, part in chosen.items()
-    }
-    overall = _errors(
-        *([e for examples in found.values() for e in examples] for found in (before, after))
+        spans[0].extend(before)
+        spans[1].extend(after if kept else before)
+    return Calibration(tasks=tasks, overall=_errors(*spans), fitted_on=source)
+
+
+def outcome(name: str, found: TaskCalibration) -> str:
+    """What became of one task's temperature, in one line."""
+    fitted = found.temperature if found.fitted is None else found.fitted
+    of_all = " (of all tasks together)" if found.shared else ""
+    held_out = f"ECE {found.ece_before:.4f} -> {found.ece_after:.4f}"
+    if found.nll_before is not None and found.nll_after is not None:
+        held_out = f"NLL {found.nll_before:.4f} -> {found.nll_after:.4f}, {held_out}"
+    if found.kept:
+        return f"{name}: temperature {fitted:.3f}{of_all} kept; held-out {held_out}"
+    return (
+        f"{name}: temperature {fitted:.3f}{of_all} not kept, because it does not make held-out "
+        f"scores better ({held_out}); its scores stay as they are"
     )
-    return Calibration(tasks=tasks, overall=overall, fitted_on=source)
 
 
 def fit_temperature(gold: Sequence[GoldScores]) -> float:
@@ -113,16 +212,24 @@ def _slope(gold: Sequence[GoldScores], inverse: float) -> float:
     return slope
 
 
-def gold_scores(
-    model: AttachedModel, codec: Codec, examples: Sequence[Example]
-) -> list[GoldScores]:
-    """The scores of all gold decisions in ``examples`` of one task, on the CPU, batch by batch.
+def _unlikelihood(gold: Sequence[GoldScores], temperature: float) -> float:
+    """The summed negative log-likelihood of the gold choices."""
+    total = 0.0
+    for scores, choice in gold:
+        chosen = (scores / temperature).log_softmax(-1).gather(1, choice[:, None])
+        total -= float(chosen.double().sum())
+    return total
 
-    Raises:
-        DataError: a span has a label that the task has not.
-    """
-    windows = [w for example in examples for w in encode_example(codec, example)]
-    return output_of(model).gold_scores(model, codec, windows)
+
+def _decisions(folds: Sequence[Sequence[GoldScores]]) -> int:
+    return sum(len(part.choice) for fold in folds for part in fold)
+
+
+def _folds(examples: Sequence[Example]) -> list[list[Example]]:
+    """``FOLDS`` parts of equal size, dealt at random, always alike; each in its old order."""
+    numbers = list(range(len(examples)))
+    random.Random(0).shuffle(numbers)
+    return [[examples[i] for i in sorted(numbers[k::FOLDS])] for k in range(FOLDS)]
 
 
 def _errors(before: Sequence[ScoredExample], after: Sequence[ScoredExample]) -> SpanCalibration:
@@ -130,3 +237,15 @@ def _errors(before: Sequence[ScoredExample], after: Sequence[ScoredExample]) -> 
     return SpanCalibration(
         spans=second.spans, ece_before=round(first.ece, 6), ece_after=round(second.ece, 6)
     )
+
+
+def gold_scores(
+    model: AttachedModel, codec: Codec, examples: Sequence[Example]
+) -> list[GoldScores]:
+    """The scores of all gold decisions in ``examples`` of one task, on the CPU, batch by batch.
+
+    Raises:
+        DataError: a span has a label that the task does not have.
+    """
+    windows = [w for example in examples for w in encode_example(codec, example)]
+    return output_of(model).gold_scores(model, codec, windows) if windows else []

@@ -1,4 +1,4 @@
-"""Predicted spans against gold ones: what each span is compared to, and which labels mix up."""
+"""Predicted spans against gold ones: what each is compared with, and which labels get mixed up."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 _MEANINGS = {
     Outcome.CORRECT: "gold span predicted with its boundaries and label",
     Outcome.WRONG_LABEL: "gold span predicted with its boundaries, another label",
-    Outcome.WRONG_BOUNDARY: "gold span whose closest overlapping prediction has its label only",
+    Outcome.WRONG_BOUNDARY: "gold span whose closest overlapping prediction has only its label",
     Outcome.WRONG_BOTH: "gold span whose closest overlapping prediction shares neither",
     Outcome.MISSED: "gold span without any overlapping prediction",
     Outcome.SPURIOUS: "predicted span without any overlapping gold span",
@@ -48,7 +48,7 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A gold span with the prediction it is compared to; one of the two may be absent."""
+    """A gold span with the prediction it is compared with; one of the two may be absent."""
 
     gold: Span | None
     predicted: Span | None
@@ -72,12 +72,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Labels of the gold spans against those of the predictions they are compared to.
+    """Labels of the gold spans against those of the predictions they are compared with.
 
     ``matrix`` has shape (labels + 1, labels + 1): a row for each gold label and a last one for
     spurious predictions, a column for each predicted label and a last one for missed gold spans.
-    A label's row sums to its support; its diagonal holds the spans whose label is right, be the
-    boundary right or not. ``outcomes`` counts every `Outcome`, boundaries included.
+    A label's row sums to its support; its diagonal holds the spans whose label is right, whether or
+    not their boundaries are. ``outcomes`` counts every `Outcome`, boundaries included.
     """
 
     labels: tuple[str, ...]
@@ -125,8 +125,8 @@ class Confusion:
 def match_spans(gold: Sequence[Span], predicted: Sequence[Span]) -> tuple[Match, ...]:
     """Compare the spans of one sentence; sorted by position, every span is in the result.
 
-    A gold span is compared to the overlapping prediction that shares most words with it (among
-    equals: one of its label, then the first). A prediction may serve two gold spans.
+    A gold span is compared with the overlapping prediction that shares most words with it (among
+    equals: one of its label, then the first). A prediction may be compared with two gold spans.
     """
     matches = []
     used = set()

@@ -1,18 +1,22 @@
-"""Span scores of one task: micro P, R, F1 by seqeval, and scores per label."""
+"""Span scores of one task: precision, recall and F1, overall and per label.
+
+A predicted span is right when its first word, its last word and its label are those of a gold span.
+The numbers are those of seqeval's default mode, which reads tags by the CoNLL rule (`tags.py`), and
+of its strict mode, which reads as a span only what is written out as the tagging scheme demands.
+"""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
-from seqeval.metrics.v1 import precision_recall_fscore_support as strict_precision_recall_fscore
-from seqeval.scheme import IOB2
-
 from hyperloader.errors import DataError
-from hyperloader.evaluation.confusion import Confusion, Match, Outcome, count_confusion, match_spans
-from hyperloader.tags import spans_to_bio
+from hyperloader.evaluation.confusion import Confusion, Match, count_confusion, match_spans
+from hyperloader.evaluation.overlap import MEASURES, OverlapCounts, count_overlaps
 from hyperloader.types import Example, Span, check_spans
+
+Sentences = Sequence[Sequence[Span]]
+"""The spans of each sentence, sorted and disjoint, in word indices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,38 +28,95 @@ class PRF:
     f1: float
     support: int
 
-    @classmethod
-    def from_counts(cls, correct: int, predicted: int, gold: int) -> "PRF":
-        """Scores of ``correct`` spans out of ``predicted`` and ``gold`` ones."""
-        return cls(
-            correct / predicted if predicted else 0.0,
-            correct / gold if gold else 0.0,
-            2 * correct / (predicted + gold) if predicted + gold else 0.0,
-            gold,
-        )
-
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """How many spans are ``correct`` among the ``predicted`` and the ``gold`` ones."""
+
+    correct: int
+    predicted: int
+    gold: int
+
+    @property
+    def prf(self) -> PRF:
+        """The scores; 0.0 where there is nothing to divide by."""
+        return PRF(
+            self.correct / self.predicted if self.predicted else 0.0,
+            self.correct / self.gold if self.gold else 0.0,
+            2 * self.correct / (self.predicted + self.gold) if self.predicted + self.gold else 0.0,
+            self.gold,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.prf.to_json(), "predicted": self.predicted}
+
+
+@dataclass(frozen=True, slots=True)
 class TaskScores:
-    """Scores of one task: seqeval's micro average in both modes, and per label."""
+    """Scores of one task.
+
+    Attributes:
+        default: micro average, by the CoNLL rule (seqeval's default mode).
+        strict: micro average in seqeval's strict mode. It differs from ``default`` only where
+            sentences were read from tags that are ill-formed (see `score_task`).
+        per_label: counts of each label that is in gold or predicted, in alphabetical order.
+        confusion: what became of each span, and which labels are mixed up.
+        overlap: the counts of each of `overlap.MEASURES`, which give partial credit.
+    """
 
     task: str
     sentences: int
     default: PRF
     strict: PRF
-    per_label: dict[str, PRF]
+    per_label: dict[str, Counts]
     confusion: Confusion
+    overlap: dict[str, OverlapCounts] = field(default_factory=dict)
+
+    @property
+    def macro(self) -> PRF:
+        """The unweighted mean over labels."""
+        return self._mean([1.0] * len(self.per_label))
+
+    @property
+    def weighted(self) -> PRF:
+        """The mean over labels, weighted by their gold spans."""
+        return self._mean([float(counts.gold) for counts in self.per_label.values()])
+
+    def _mean(self, weights: Sequence[float]) -> PRF:
+        total = sum(weights)
+        rows = [counts.prf for counts in self.per_label.values()]
+
+        def mean(name: str) -> float:
+            values = [getattr(row, name) for row in rows]
+            return sum(w * v for w, v in zip(weights, values, strict=True)) / (total or 1.0)
+
+        return PRF(mean("precision"), mean("recall"), mean("f1"), sum(r.support for r in rows))
+
+    @property
+    def undefined(self) -> list[str]:
+        """What has nothing to divide by and counts as 0, a line for each kind; usually none."""
+        lines = []
+        if never := [x for x, counts in self.per_label.items() if not counts.predicted]:
+            lines.append(
+                f"never predicted, so precision is undefined and counts as 0: {_few(never)}"
+            )
+        if absent := [x for x, counts in self.per_label.items() if not counts.gold]:
+            lines.append(f"not in gold, so recall is undefined and counts as 0: {_few(absent)}")
+        if not self.per_label:
+            lines.append("no span in gold and none predicted: every score is undefined, 0 is shown")
+        return lines
 
     def to_json(self) -> dict[str, Any]:
+        averages = ("default", "strict", "macro", "weighted")
         return {
             "task": self.task,
             "sentences": self.sentences,
-            "default": self.default.to_json(),
-            "strict": self.strict.to_json(),
-            "per_label": {label: prf.to_json() for label, prf in self.per_label.items()},
+            **{name: getattr(self, name).to_json() for name in averages},
+            "overlap": {measure: found.to_json() for measure, found in self.overlap.items()},
+            "per_label": {label: counts.to_json() for label, counts in self.per_label.items()},
             "confusion": self.confusion.to_json(),
         }
 
@@ -74,34 +135,56 @@ class ScoredExample:
 
 def score_task(
     task: str,
-    gold: Sequence[Sequence[Span]],
-    predicted: Sequence[Sequence[Span]],
+    gold: Sentences,
+    predicted: Sentences,
     lengths: Sequence[int],
+    *,
+    strict: tuple[Sentences, Sentences] | None = None,
 ) -> TaskScores:
     """Score the predicted spans of a task's sentences; ``lengths`` are in words.
 
-    Micro precision, recall and F1 come from seqeval: ``default`` (the CoNLL convention, as the
-    paper's tables) and ``strict`` (IOB2). Without a gold span recall is 0.0, without a predicted
-    one precision is 0.0, without both F1 is 0.0 too, as in seqeval.
+    Args:
+        strict: gold and predicted spans as the strict mode reads them, where they come from tags
+            (`tags.strict_spans`). Without it both modes are of the same spans and equal.
 
-    Raises DataError when the three sequences differ in length (nothing is padded or cut), when
-    there is no sentence, and for spans that overlap, are not sorted or leave their sentence.
+    Without a gold span recall is 0.0, without a predicted one precision is 0.0, without both F1 is
+    0.0 too; `TaskScores.undefined` says so.
+
+    Raises:
+        DataError: the sequences differ in length (nothing is padded or cut), there is no sentence,
+            or spans overlap, are not sorted or leave their sentence.
     """
     _check(task, gold, predicted, lengths)
-    labels = tuple(sorted({s.label for side in (gold, predicted) for spans in side for s in spans}))
-    truth, guess = _tags(gold, lengths, labels), _tags(predicted, lengths, labels)
-    default = precision_recall_fscore_support(truth, guess, average="micro", zero_division=0)
-    strict = strict_precision_recall_fscore(
-        truth, guess, average="micro", zero_division=0, scheme=IOB2
-    )
+    per_label = count_labels(gold, predicted)
+    default = _total(per_label.values()).prf
     matches = [m for pair in zip(gold, predicted, strict=True) for m in match_spans(*pair)]
     return TaskScores(
         task,
         len(lengths),
-        _prf(*default),
-        _prf(*strict),
-        _per_label(labels, gold, predicted, matches),
-        count_confusion(labels, matches),
+        default,
+        default if strict is None else _total(count_labels(*strict).values()).prf,
+        per_label,
+        count_confusion(tuple(per_label), matches),
+        count_overlaps(gold, predicted),
+    )
+
+
+def count_labels(gold: Sentences, predicted: Sentences) -> dict[str, Counts]:
+    """The counts of each label in gold or predicted spans, in alphabetical order."""
+    golds = Counter(s.label for spans in gold for s in spans)
+    guesses = Counter(s.label for spans in predicted for s in spans)
+    hits = Counter(
+        s.label
+        for truth, guess in zip(gold, predicted, strict=True)
+        for s in set(truth) & set(guess)
+    )
+    return {x: Counts(hits[x], guesses[x], golds[x]) for x in sorted({*golds, *guesses})}
+
+
+def _total(counts: Iterable[Counts]) -> Counts:
+    rows = list(counts)
+    return Counts(
+        sum(r.correct for r in rows), sum(r.predicted for r in rows), sum(r.gold for r in rows)
     )
 
 
@@ -118,24 +201,33 @@ def score_examples(task: str, examples: Sequence[ScoredExample]) -> TaskScores:
 def average(scores: Mapping[str, TaskScores]) -> dict[str, Any]:
     """Unweighted mean over tasks of the micro scores, as in the paper's tables 3 and 4.
 
-    Returns ``{"tasks": n, "default": {"precision", "recall", "f1"}, "strict": {...}}``.
-    Raises DataError when there is no task.
+    Returns ``{"tasks": n, "default": {"precision", "recall", "f1"}, "strict": {...}, "overlap":
+    {measure: {...}}}``. Raises DataError when there is no task.
     """
     if not scores:
         raise DataError("no task to average: score at least one task first")
 
-    def mean(mode: str, name: str) -> float:
-        return sum(getattr(getattr(s, mode), name) for s in scores.values()) / len(scores)
+    def means(rows: Iterable[Any]) -> dict[str, float]:
+        found = list(rows)
+        return {
+            name: sum(getattr(row, name) for row in found) / len(found)
+            for name in ("precision", "recall", "f1")
+        }
 
-    names = ("precision", "recall", "f1")
-    modes = {mode: {name: mean(mode, name) for name in names} for mode in ("default", "strict")}
-    return {"tasks": len(scores), **modes}
+    every = list(scores.values())
+    measures = [m for m in MEASURES if all(m in s.overlap for s in every)]
+    return {
+        "tasks": len(every),
+        "default": means(s.default for s in every),
+        "strict": means(s.strict for s in every),
+        "overlap": {m: means(s.overlap[m] for s in every) for m in measures},
+    }
 
 
 def _check(
     task: str,
-    gold: Sequence[Sequence[Span]],
-    predicted: Sequence[Sequence[Span]],
+    gold: Sentences,
+    predicted: Sentences,
     lengths: Sequence[int],
 ) -> None:
     if not len(gold) == len(predicted) == len(lengths):
@@ -156,30 +248,6 @@ def _check(
                 ) from error
 
 
-def _tags(
-    sentences: Sequence[Sequence[Span]], lengths: Sequence[int], labels: tuple[str, ...]
-) -> list[list[str]]:
-    # Labels are numbered because seqeval's strict mode strips hyphens off both their ends and
-    # both modes read an empty one as "_": two different labels could count as the same.
-    number = {label: str(i) for i, label in enumerate(labels)}
-    return [
-        spans_to_bio([Span(s.word_start, s.word_end, number[s.label]) for s in spans], length)
-        for spans, length in zip(sentences, lengths, strict=True)
-    ]
-
-
-def _prf(precision: float, recall: float, f1: float, support: int) -> PRF:
-    # seqeval returns NumPy scalars, which JSON refuses.
-    return PRF(float(precision), float(recall), float(f1), int(support))
-
-
-def _per_label(
-    labels: tuple[str, ...],
-    gold: Sequence[Sequence[Span]],
-    predicted: Sequence[Sequence[Span]],
-    matches: Sequence[Match],
-) -> dict[str, PRF]:
-    golds = Counter(s.label for spans in gold for s in spans)
-    guesses = Counter(s.label for spans in predicted for s in spans)
-    hits = Counter(m.gold.label for m in matches if m.gold and m.outcome is Outcome.CORRECT)
-    return {x: PRF.from_counts(hits[x], guesses[x], golds[x]) for x in labels}
+def _few(labels: Sequence[str], most: int = 12) -> str:
+    rest = f" and {len(labels) - most} more" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + rest

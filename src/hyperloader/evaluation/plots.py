@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DPI = 150
 BAR, MEAN = "#0072b2", "#d55e00"
-# Told apart by people who see few colours too (Okabe and Ito).
+# Distinguishable with colour-vision deficiency too (Okabe and Ito).
 COLOURS = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8b6a3c"),
     *("#7a7a7a", "#b8a800", "#5e3c99"),
@@ -57,7 +57,7 @@ def plot_confusion(
 
 
 def plot_f1(path: Path, scores: Mapping[str, TaskScores]) -> None:
-    """Horizontal bars of micro F1 (default mode), one a task, best first; a line at their mean.
+    """Horizontal bars of micro F1 (default mode), one per task, best first; a line at their mean.
 
     Raises HyperloaderError without matplotlib, DataError when there is no task and when the file
     cannot be written.
@@ -81,9 +81,9 @@ def plot_f1(path: Path, scores: Mapping[str, TaskScores]) -> None:
 def plot_kinds(
     path: Path, kinds: Mapping[str, Mapping[Outcome, int]], gold: Mapping[str, int], title: str
 ) -> None:
-    """Stacked horizontal bars, one a task: errors of each kind for a hundred gold spans.
+    """Stacked horizontal bars, one per task: errors of each kind per hundred gold spans.
 
-    ``kinds`` counts them, ``gold`` the gold spans. Raises as `plot_f1`.
+    ``kinds`` counts them, ``gold`` the gold spans. Raises what `plot_f1` raises.
     """
     _some(kinds)
     figure = new_figure(9.0, 1.9 + 0.45 * len(kinds))
@@ -109,7 +109,7 @@ def plot_kinds(
             start[task] += width
     axes.set_yticks(range(len(tasks)), [f"{plain(t)} ({start[t]:.1f})" for t in tasks])
     axes.invert_yaxis()
-    axes.set(xlabel="errors for a hundred gold spans (all kinds in brackets)", title=plain(title))
+    axes.set(xlabel="errors per hundred gold spans (all kinds in brackets)", title=plain(title))
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     save_figure(figure, path)
@@ -120,7 +120,7 @@ def plot_similarity(
 ) -> None:
     """Heat maps of cosines in [-1, 1], one for each of ``matrices`` (n, n), values in the cells.
 
-    Raises as `plot_f1`.
+    Raises what `plot_f1` raises.
     """
     _some(matrices)
     cells = 0.55 * len(names)
@@ -159,19 +159,26 @@ def _heat(axes: "Axes", name: str, confusion: Confusion, top: int) -> None:
 
 
 def plain(text: str) -> str:
-    """``text`` for a figure: matplotlib reads what stands between dollar signs as mathematics."""
+    """``text`` for a figure: matplotlib would read what is between dollar signs as mathematics."""
     return text.replace("$", r"\$")
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure, in inches. Raises HyperloaderError without matplotlib."""
+def need_matplotlib() -> None:
+    """Raise HyperloaderError, with the command that installs it, where matplotlib is missing."""
     try:
-        # A bare Figure draws with Agg and leaves pyplot, its backend and its state alone.
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise HyperloaderError(
             "plots need matplotlib; install it with pip install 'hyperloader[plots]'"
         ) from error
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure, in inches. Raises HyperloaderError without matplotlib."""
+    need_matplotlib()
+    # A bare Figure draws with Agg and leaves pyplot, its backend and its state alone.
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 

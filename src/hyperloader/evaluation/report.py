@@ -11,10 +11,12 @@ from hyperloader.errors import DataError
 from hyperloader.evaluation.confusion import OTHER, Confusion, Outcome
 from hyperloader.evaluation.error_view import SYMBOLS, errors_html
 from hyperloader.evaluation.metrics import PRF, ScoredExample, TaskScores, average
+from hyperloader.evaluation.overlap import OverlapCounts
 from hyperloader.evaluation.reliability import reliability
 
 MAX_ERRORS = 50
 MAX_LABELS = 20
+KINDS = ("correct", "incorrect", "partial", "missed", "spurious")
 
 CSS = """
 :root { color-scheme: light dark; --text: #1b1b1f; --page: #fff; --line: #c9c9d1; --soft: #f3f3f6;
@@ -86,7 +88,7 @@ def write_html_report(
     subtitle: str = "",
     max_errors: int = MAX_ERRORS,
 ) -> None:
-    """Write one HTML file that needs nothing beside it: no script, no font, no image.
+    """Write one self-contained HTML file: no script, no font, no image.
 
     ``subtitle`` is plain text (the run, the command, the date), its line breaks are kept. Of
     each task at most ``max_errors`` sentences with errors are shown, in the order of
@@ -127,25 +129,40 @@ def _summary(tasks: Sequence[TaskReport]) -> str:
     foot = [f"Average of {mean['tasks']}", "", ""]
     foot += [f"{v:.4f}" for mode in ("default", "strict") for v in mean[mode].values()]
     foot.append(f"{sum(errors) / len(errors):.4f}")
-    caption = "Micro precision, recall and F1 over spans (seqeval); the average is over tasks"
+    caption = "Micro-averaged precision, recall and F1 over spans; the average is over tasks"
     return f'<section id="summary">\n<h2>Summary</h2>\n{_table(caption, head, rows, foot)}' + (
-        '<p class="note">Default is the CoNLL convention of the published tables, strict reads '
-        "the same tags as IOB2. They differ only for tags that form no valid span, "
-        "which spans never yield. ECE, the expected calibration error, is how far the scores of "
-        "predicted spans are from the share of them that is right.</p>\n</section>\n"
+        '<p class="note">P, R and F1 follow the CoNLL convention of published tables (seqeval\'s '
+        "default mode), the strict columns its strict mode. The two differ only where ill-formed "
+        "tags were read from a file; this model predicts spans, which are always well-formed. ECE, "
+        "the expected calibration error, is how far the scores of predicted spans are from the "
+        "share of them that is right.</p>\n</section>\n"
     )
 
 
 def _task(number: int, task: TaskReport, max_errors: int) -> str:
     scores, confusion = task.scores, task.scores.confusion
-    labels = sorted(scores.per_label.items(), key=lambda item: (-item[1].support, item[0]))
-    label_rows = [(name, f"{prf.support:,}", *_prf(prf)) for name, prf in labels]
+    labels = sorted(scores.per_label.items(), key=lambda item: (-item[1].gold, item[0]))
+    label_rows = [(name, f"{c.gold:,}", f"{c.predicted:,}", *_prf(c.prf)) for name, c in labels]
+    for mean, prf in (("macro average", scores.macro), ("weighted average", scores.weighted)):
+        label_rows.append((mean, "", "", *_prf(prf)))
+    measures = [
+        (name, *_prf(found), *(f"{getattr(found, kind):,}" for kind in KINDS))
+        for name, found in scores.overlap.items()
+    ]
     outcomes = [
         (f"{SYMBOLS[o]} {o.value}", f"{confusion.outcomes[o.value]:,}", o.meaning) for o in Outcome
     ]
     return (
         f'<section id="task-{number}">\n<h2>{escape(scores.task)}</h2>\n<h3>Labels</h3>\n'
-        + _table("Most frequent first", ("Label", "Spans", "P", "R", "F1"), label_rows)
+        + _table("Most frequent first", ("Label", "Gold", "Predicted", "P", "R", "F1"), label_rows)
+        + "".join(f'<p class="note">{escape(line)}</p>\n' for line in scores.undefined)
+        + "<h3>Measures</h3>\n"
+        + _table(
+            "strict: boundaries and label; exact: boundaries; type: the label of an overlapping "
+            "span; partial: overlap, half a point where a boundary differs",
+            ("Measure", "P", "R", "F1", *(kind.capitalize() for kind in KINDS)),
+            measures,
+        )
         + "<h3>Outcomes</h3>\n"
         + _table(
             "Of every gold and predicted span",
@@ -158,7 +175,7 @@ def _task(number: int, task: TaskReport, max_errors: int) -> str:
     )
 
 
-def _prf(prf: PRF) -> tuple[str, str, str]:
+def _prf(prf: PRF | OverlapCounts) -> tuple[str, str, str]:
     return f"{prf.precision:.4f}", f"{prf.recall:.4f}", f"{prf.f1:.4f}"
 
 
@@ -202,9 +219,9 @@ def _heat(confusion: Confusion) -> str:
     caption = "Gold labels down, predicted labels across, most errors first; shaded by share of row"
     content = f'<thead><tr><th scope="col">gold</th>{columns}</tr></thead>\n<tbody>\n{body}</tbody>'
     return _scroll(caption, content, "heat") + (
-        '<p class="note">Bold on the diagonal: the label is right, be the boundary right or not. '
-        f"A task with more than {MAX_LABELS} labels shows those with most errors; the rest share "
-        "(other).</p>\n"
+        '<p class="note">Bold on the diagonal: the label is right, whether or not the boundaries '
+        f"are. A task with more than {MAX_LABELS} labels shows those with most errors; the rest "
+        "share (other).</p>\n"
     )
 
 

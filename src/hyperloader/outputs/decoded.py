@@ -7,6 +7,11 @@ from typing import Protocol
 from hyperloader.codec.windows import EncodedWindow, stitch_words
 from hyperloader.types import Alternative, Span
 
+# Source tokens of a batch that is decoded at once. The memory that it takes grows with them; on a
+# CPU larger batches save no time.
+MAX_TOKENS = {"cpu": 4096}
+MAX_TOKENS_ELSEWHERE = 32768
+
 
 @dataclass(frozen=True, slots=True)
 class DecodedWindow:
@@ -29,6 +34,11 @@ class WindowDecoder(Protocol):
         self, windows: Sequence[EncodedWindow], *, batch_size: int = 64, alternatives: int = 0
     ) -> list[DecodedWindow]:
         """Decode ``windows`` in their order, with so many ``alternatives`` a word."""
+
+
+def max_tokens_on(device: str) -> int:
+    """How many source tokens a batch should have at most on this type of device."""
+    return MAX_TOKENS.get(device, MAX_TOKENS_ELSEWHERE)
 
 
 def tag_words(

@@ -1,7 +1,7 @@
 """Comparing this project's models with vectors computed by the published implementations.
 
-A golden file holds the parameters of a tiny random model under the reference's own names and
-what the reference computed from them. They are copied into this project's model, and the
+A golden file holds the parameters of a tiny random model under the reference's own names, and what
+the reference computed from them. The parameters are copied into this project's model, and the
 largest difference of every kind of result is reported.
 """
 
@@ -34,9 +34,9 @@ TOLERANCES = {"logits": 1e-4, "loss": 1e-4, "generated": 1e-5, "gradients": 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How to build the model of a golden file and to name its source's parameters.
+    """How to build the model of a golden file, and how its parameters are named.
 
-    ``settings`` says which field of ModelConfig each key of the file's configuration is.
+    ``settings`` maps each key of the file's configuration to the field of ModelConfig that it is.
     """
 
     method: str
@@ -141,7 +141,7 @@ def verify_file(path: Path) -> GoldenResult:
     try:
         return GoldenResult(path.name, method, _compare(_CASES[method], config, tensors))
     except KeyError as error:
-        raise CheckpointError(f"{path} is not a whole golden file: it has no {error}") from error
+        raise CheckpointError(f"{path} is an incomplete golden file: it has no {error}") from error
 
 
 def _build(case: Case, config: dict[str, Any]) -> AttachedModel:
@@ -194,7 +194,7 @@ def _compare(case: Case, config: dict[str, Any], golden: Tensors) -> dict[str, f
 
 
 def _run(model: AttachedModel, task: int, golden: Tensors) -> tuple[Tensor, Tensor, str]:
-    """What the model gives, its loss, and what the first is called in the file."""
+    """The model's output, its loss, and the name that the output has in the file."""
     ids, mask = golden["input_ids"], golden["attention_mask"]
     with model.use(torch.tensor([task])):
         if "loss_weights" in golden:  # of an encoder: the file ends at the hidden states

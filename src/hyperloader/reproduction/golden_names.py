@@ -1,7 +1,7 @@
-"""How the published implementations name the parameters that this project's models have.
+"""The published implementations' names for the parameters of this project's models.
 
-Each function takes parameters or gradients under the reference's names and gives them under the
-names of a model here; what it reads from is told apart from what it leaves (:class:`Reference`).
+Each function takes parameters or gradients under the reference's names and returns them under the
+names that they have here. :class:`Reference` keeps track of which of them were read.
 """
 
 import re
@@ -22,7 +22,7 @@ Tensors = dict[str, Tensor]
 
 
 class Reference(Mapping[str, Tensor]):
-    """The tensors of a golden file whose names start with ``kind``; remembers which were read."""
+    """The tensors of a golden file whose names start with ``kind``, and which of them were read."""
 
     def __init__(self, golden: Tensors, kind: str) -> None:
         self._tensors = {n.removeprefix(kind): t for n, t in golden.items() if n.startswith(kind)}

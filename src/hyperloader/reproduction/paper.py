@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-# Our name of each column; the paper's HyperFormer is what its code calls HyperFormer++.
+# Our name for each column; the paper's HyperFormer is what its code calls HyperFormer++.
 COLUMNS = {
     "unipelt-bert": "UniPELT BERT",
     "unipelt-t5": "UniPELT T5",
@@ -54,7 +54,7 @@ FRACTIONS = tuple(_ROWS)
 
 
 def paper_f1(system: str, fraction: float, task: str) -> float:
-    """The published F1 of one cell. Raises KeyError for what the paper has not."""
+    """The published F1 of one cell. Raises KeyError for what the paper does not report."""
     return _ROWS[fraction][task][list(COLUMNS).index(system)]
 
 

@@ -10,7 +10,7 @@ from hyperloader.codec.batch import alike, collate
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.errors import HyperloaderError
 from hyperloader.modeling.evaluating import evaluating
-from hyperloader.outputs.decoded import DecodedWindow
+from hyperloader.outputs.decoded import DecodedWindow, max_tokens_on
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.tags import parse_tags
@@ -48,7 +48,7 @@ class TagDecoder:
         """
         found: dict[int, DecodedWindow] = {}
         with evaluating(self.model), torch.no_grad():
-            for chosen in alike(windows, batch_size):
+            for chosen in alike(windows, batch_size, max_tokens_on(self.model.device.type)):
                 decoded = self._decode([windows[i] for i in chosen], alternatives)
                 found.update(zip(chosen, decoded, strict=True))
         return [found[i] for i in range(len(windows))]

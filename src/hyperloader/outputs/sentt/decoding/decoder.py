@@ -17,7 +17,7 @@ from torch import Tensor
 from hyperloader.codec.batch import Batch, collate
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.modeling.evaluating import evaluating
-from hyperloader.outputs.decoded import DecodedWindow
+from hyperloader.outputs.decoded import DecodedWindow, max_tokens_on
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.decoding.alternatives import Alternatives
 from hyperloader.outputs.sentt.decoding.memory import DraftMemory
@@ -75,7 +75,7 @@ class SentTDecoder:
         windows: Sequence[EncodedWindow],
         *,
         batch_size: int = 64,
-        max_tokens: int = 32768,
+        max_tokens: int | None = None,
         alternatives: int = 0,
     ) -> list[DecodedWindow]:
         """Decode ``windows`` in their order, batched by task and length.
@@ -83,9 +83,11 @@ class SentTDecoder:
         Args:
             batch_size: windows of a batch at most.
             max_tokens: source tokens of a batch at most, padding included (one window always
-                goes): it bounds the memory.
+                goes): it bounds the memory. Default: 4,096 on a CPU, 32,768 elsewhere.
             alternatives: how many likely tags of every word to give.
         """
+        if max_tokens is None:
+            max_tokens = max_tokens_on(self.model.device.type)
         results: list[DecodedWindow | None] = [None] * len(windows)
         for chosen in _batches(windows, batch_size, max_tokens):
             batch = collate([windows[i] for i in chosen], self.codec.pieces.pad)

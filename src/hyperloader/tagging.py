@@ -1,0 +1,153 @@
+"""What stands around a tagger's model: texts become words, decoded words become tagged texts."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice
+from typing import TypedDict, TypeVar
+
+import torch
+
+from hyperloader.errors import ConfigError, HyperloaderError, unknown
+from hyperloader.modeling.attached import AttachedModel
+from hyperloader.modeling.quantised import quantise
+from hyperloader.outputs.decoded import DecodedWindow
+from hyperloader.types import TaggedSpan, TaggedText
+
+T = TypeVar("T")
+Places = Sequence[tuple[int, int]]
+FEW = 8
+_WORD = re.compile(r"\S+")
+
+
+class TagOptions(TypedDict, total=False):
+    """What every call that tags takes besides texts and tasks: see ``Tagger.tag``."""
+
+    batch_size: int
+    min_score: float
+    alternatives: int
+
+
+def check_options(batch_size: int, min_score: float, alternatives: int) -> None:
+    """Raise HyperloaderError for numbers out of their range."""
+    if batch_size < 1:
+        raise HyperloaderError(f"a batch size of {batch_size} tags nothing; give at least 1")
+    if not 0 <= min_score <= 1:
+        raise HyperloaderError(
+            f"a score lies in [0, 1]: {min_score} cannot be the smallest; give a number from 0 to 1"
+        )
+    if alternatives < 0:
+        raise HyperloaderError(f"{alternatives} alternatives per word: give 0 (none) or more")
+
+
+def check_precision(name: str, known: Iterable[str]) -> None:
+    """Raise ConfigError for an unknown precision."""
+    if name not in known:
+        raise ConfigError(unknown("precision", name, known))
+
+
+def place(model: AttachedModel, device: str | None, precision: str) -> None:
+    """Bring ``model`` to a device, and let it compute in float32, bfloat16 or int8.
+
+    Raises:
+        HyperloaderError: the device cannot be used.
+        ConfigError: int8 where it cannot be.
+    """
+    if device is not None:
+        try:
+            model.to(device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
+    if precision == "bfloat16":
+        model.to(torch.bfloat16)
+    elif precision == "int8":
+        quantise(model)
+
+
+def in_step(
+    texts: Iterable[T], tasks: Iterable[str], size: int
+) -> Iterator[tuple[list[T], list[str]]]:
+    """``size`` texts at a time with as many tasks.
+
+    Raises:
+        HyperloaderError: the tasks end before the texts do.
+    """
+    rest, names = iter(texts), iter(tasks)
+    while some := list(islice(rest, size)):
+        chosen = list(islice(names, len(some)))
+        if len(chosen) < len(some):
+            raise HyperloaderError("the tasks end before the texts do: give one per text")
+        yield some, chosen
+
+
+def check_count(texts: int, tasks: int) -> None:
+    """Raise HyperloaderError unless there is a task for each text."""
+    if texts != tasks:
+        raise HyperloaderError(f"{texts} texts but {tasks} tasks: give one per text")
+
+
+def shown(tasks: Sequence[str]) -> str:
+    """The first few of ``tasks``, and how many more there are."""
+    names = list(tasks[:FEW])
+    if len(tasks) > FEW:
+        names.append(f"and {len(tasks) - FEW} more")
+    return ", ".join(names)
+
+
+def check_text(text: object, what: str) -> None:
+    """Raise HyperloaderError unless ``text`` is a string of whole characters."""
+    if not isinstance(text, str):
+        hint = "; decode it first" if isinstance(text, bytes) else ""
+        raise HyperloaderError(f"{what} is not a string but of type {type(text).__name__}{hint}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise HyperloaderError(
+            f"{what} is not valid Unicode at character {error.start} (a lone surrogate); "
+            "decode it as UTF-8"
+        ) from error
+
+
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Where the words of ``text`` are, in characters (end exclusive)."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def joined_places(words: Sequence[str]) -> list[tuple[int, int]]:
+    """Where ``words`` are in their text, which joins them by single spaces."""
+    starts = accumulate((len(word) + 1 for word in words[:-1]), initial=0)
+    return [(start, start + len(word)) for start, word in zip(starts, words, strict=False)]
+
+
+def check_words(sentences: Sequence[Sequence[str]]) -> None:
+    """Raise HyperloaderError unless ``sentences`` are sequences of words that are not empty."""
+    for i, sentence in enumerate(sentences):
+        if isinstance(sentence, str):
+            raise HyperloaderError(f"sentence {i} is a string; give a list of words, or use tag")
+        for j, word in enumerate(sentence):
+            check_text(word, f"word {j} of sentence {i}")
+            if not word:
+                raise HyperloaderError(f"word {j} of sentence {i} is empty; leave it out")
+
+
+def tagged_text(
+    text: str,
+    words: tuple[str, ...],
+    places: Places,
+    task: str,
+    found: DecodedWindow,
+    min_score: float,
+) -> TaggedText:
+    """What was ``found`` in the ``words`` of ``text``, which lie at ``places``."""
+    spans = []
+    for span in found.spans:
+        score = 1.0 if span.score is None else span.score
+        if score < min_score:
+            continue
+        start, end = places[span.word_start][0], places[span.word_end - 1][1]
+        surface = text[start:end]
+        spans.append(
+            TaggedSpan(start, end, surface, span.label, score, span.word_start, span.word_end)
+        )
+    others = None if found.alternatives is None else tuple(found.alternatives)
+    return TaggedText(text, words, tuple(places), tuple(spans), task, others)
