@@ -15,7 +15,7 @@ from helpers import methods_on, tiny_model
 from hyperloader.backbones.bert.family import Bert
 from hyperloader.backbones.loading import meta_backbone
 from hyperloader.backbones.registry import FAMILIES, family_of
-from hyperloader.corpora.formats import FORMATS, WRITERS
+from hyperloader.corpora.formats import EXTENSIONS, FORMATS, WRITERS
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.modeling.attached import AttachedModel
@@ -23,7 +23,7 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import METHODS
 from hyperloader.modeling.modules.registry import KINDS
 from hyperloader.tagger import Tagger
-from training_helpers import cli, make_trainer
+from training_helpers import cli, corpora, make_trainer, write_data
 
 PAGE = ROOT / "docs" / "extending.md"
 
@@ -32,7 +32,7 @@ PAGE = ROOT / "docs" / "extending.md"
 def run_example() -> Iterator[Any]:
     """Runs the example under a heading; what it registers is gone after the test."""
     registries: list[dict[str, Any]] = [METHODS, KINDS, FAMILIES, FORMATS, WRITERS]
-    before = [dict(registry) for registry in registries]
+    before, extensions = [dict(registry) for registry in registries], list(EXTENSIONS)
 
     def run(heading: str) -> None:
         (section,) = re.findall(
@@ -45,6 +45,7 @@ def run_example() -> Iterator[Any]:
     for registry, content in zip(registries, before, strict=True):
         registry.clear()
         registry.update(content)
+    EXTENSIONS[:] = extensions
 
 
 def test_a_method_is_counted_and_refused_twice(run_example: Any) -> None:
@@ -93,6 +94,27 @@ def test_a_kind_computes_what_it_says(run_example: Any) -> None:
         expected = torch.nn.functional.linear(x, value.weight) * (1 + scale[:, None])
         torch.testing.assert_close(value(x), expected)
     assert not torch.equal(scale[0], scale[1])
+
+
+def test_a_format_is_recognised_read_and_written(run_example: Any, tmp_path: Path) -> None:
+    corpus = corpora()["dining"]
+    write_data(tmp_path / "conll")
+    source, target = tmp_path / "conll" / "dining", tmp_path / "slash" / "dining"
+    assert cli("data", "convert", source, target, "--to", "slash").code == 2
+    run_example("A file format")
+    done = cli("data", "convert", source, target, "--to", "slash")
+    assert done.code == 0, done
+    assert (target / "test.slash").read_text().count("/B-") == sum(
+        len(e.spans) for e in corpus.splits["test"]
+    )
+    read = load_corpora(tmp_path / "slash")["dining"].splits
+    for part, examples in corpus.splits.items():
+        assert [(e.words, e.spans) for e in read[part]] == [(e.words, e.spans) for e in examples]
+    said = cli("data", "stats", tmp_path / "slash")
+    assert "slash" in said.out + said.err
+    (target / "train.slash").write_text("a/B-x\nb/I- c/O\n")
+    refused = cli("data", "stats", target)
+    assert (refused.code, "train.slash" in refused.err) == (2, True)
 
 
 def test_a_family_carries_every_method_whose_places_it_has(
