@@ -2,13 +2,14 @@
 
 import gzip
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from seqeval.metrics import f1_score
 
-import hyperloader.training.engine as engine
 from bert_helpers import bert_folder
 from experiment_helpers import TINY, arguments, start
 from hyperloader.backbones import packaged
@@ -23,6 +24,7 @@ from hyperloader.experiments.run.times import remaining_seconds
 from hyperloader.store import claimed
 from hyperloader.tagger import Tagger
 from hyperloader.tags import spans_to_bio
+from hyperloader.training.run import RunFolder
 from hyperloader.types import Span
 from training_helpers import Outcome, cli, corpora, log, refused
 
@@ -193,13 +195,14 @@ def test_a_stopped_experiment_goes_on_and_ends_the_same(
     made: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _ = made
-    calls: list[None] = []
+    written = RunFolder.log
 
-    def stop_at_three(*_: object) -> bool:
-        calls.append(None)
-        return len(calls) == 3
+    def log_and_stop(self: RunFolder, **entry: Any) -> None:
+        written(self, **entry)
+        if (entry["kind"], entry["step"]) == ("train", 3):
+            os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(engine, "any_process", stop_at_three)
+    monkeypatch.setattr(RunFolder, "log", log_and_stop)
     one = {"systems": {"hyperloader": {}}}
     stopped = start(tmp_path, **one)
     assert stopped.code == 130

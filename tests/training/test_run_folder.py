@@ -150,7 +150,11 @@ def test_only_checkpoints_are_ever_removed(run: Path) -> None:
     for name in ("bert-large", "step-best", "step-3", ".step-mine.tmp", "old-step-00000003"):
         (checkpoints / name).mkdir()
         (checkpoints / name / "weights.txt").write_text("mine")
-    for name in (".step-00000005.tmp", ".step-00000004.old", "step-00000001"):
+    for name in (
+        ".step-00000005.hyperloader-new",
+        ".step-00000004.hyperloader-old",
+        "step-00000001",
+    ):
         (checkpoints / name).mkdir()
     (checkpoints / "notes-step-1.txt").write_text("mine")
     resume_run(run, corpora(), steps=9).train()
