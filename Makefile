@@ -10,9 +10,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 BUILTIN := src/hyperloader/builtin
 TEXT ?= ../shared/data/pretrain
 DATA ?= ../shared/data/labelled
+SCALE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint fix bench backbone tagger clean
+.PHONY: help quickstart test lint fix bench faults audit backbone tagger clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,9 +47,16 @@ fix: $(VENV)/.installed-dev ## Repair style where it can be done automatically
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks (not part of the tests)
-	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/hyperloader benchmark train
+	$(BIN)/hyperloader benchmark decode
 	$(BIN)/python benchmarks/scratch_rates.py
+
+faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; about an hour on one core)
+	OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python tests/faults/campaign.py --scale $(SCALE)
+
+audit: $(VENV)/.installed ## Look up the pinned packages among published holes (needs the network)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 backbone: $(VENV)/.installed ## Pre-train the builtin backbone anew (TEXT=folder; about two hours)
 	$(BIN)/hyperloader pretrain --recipe builtin --text $(TEXT) --prepared runs/text --out runs/first
@@ -59,7 +67,7 @@ backbone: $(VENV)/.installed ## Pre-train the builtin backbone anew (TEXT=folder
 
 tagger: $(VENV)/.installed ## Train, score and export the builtin tagger anew (DATA=folder; about an hour)
 	$(BIN)/hyperloader train --recipe builtin-tagger --data $(DATA) --out runs/builtin-tagger
-	$(BIN)/hyperloader export runs/builtin-tagger $(BUILTIN)/tagger --precision bf16
+	$(BIN)/hyperloader export runs/builtin-tagger $(BUILTIN)/tagger --precision bf16 --overwrite
 	$(BIN)/hyperloader evaluate builtin --data $(DATA) --output results/builtin-tagger/scores.json
 
 clean: ## Remove the virtual environment and caches

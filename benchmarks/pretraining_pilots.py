@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import torch
-from common import hardware
 from rich.console import Console
 
 from hyperloader.config import load_recipe
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.evaluation.evaluate import f1_evaluator
+from hyperloader.experiments.run.environment import hardware
 from hyperloader.pretraining import cooccurrence
 from hyperloader.pretraining.recipe import load_pretrain_recipe
 from hyperloader.pretraining.start import finish, start_pretraining

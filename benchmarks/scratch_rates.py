@@ -7,11 +7,21 @@ sentences of the sample task travel; the backbone's rate is 1e-3 throughout.
 import statistics
 
 import torch
-from common import prepared
 
-from hyperloader.config import TrainingSection
+from hyperloader.checkpoint import Checkpoint
+from hyperloader.config import TrainingSection, load_recipe
+from hyperloader.corpora.sample import sample_corpora
 from hyperloader.outputs.registry import output_of
 from hyperloader.training.optim import build_optimizer
+from hyperloader.training.setup import TrainingData, build, encode
+
+
+def prepared(size: str = "mini") -> tuple[Checkpoint, TrainingData]:
+    """A fresh model of the quickstart recipe on a scratch backbone, and its encoded sentences."""
+    recipe = load_recipe("quickstart", [f"backbone=scratch:{size}"])
+    corpora = sample_corpora()
+    checkpoint = build(recipe, corpora)
+    return checkpoint, encode(checkpoint.codec, corpora)
 
 
 def main() -> None:

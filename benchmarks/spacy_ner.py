@@ -10,11 +10,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from common import hardware
-
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.splits import subsample
 from hyperloader.evaluation.metrics import ScoredExample, average, score_examples
+from hyperloader.experiments.run.environment import hardware
 from hyperloader.store import write_text
 from hyperloader.types import Span
 

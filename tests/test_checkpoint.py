@@ -17,6 +17,7 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
+from hyperloader.trust import trust_backbone
 from training_helpers import make_trainer
 
 CODEC = tiny_codec()
@@ -28,6 +29,7 @@ def named(tmp_path: Path) -> Path:
     folder = tmp_path / "t5"
     tiny_backbone(CODEC, seed=3).save_pretrained(folder)
     CODEC.tokenizer.save_pretrained(folder)
+    trust_backbone(folder)
     return folder
 
 

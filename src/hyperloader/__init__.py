@@ -24,6 +24,7 @@ __all__ = [
     "load_corpora",
     "resume",
     "train",
+    "trust_backbone",
 ]
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from hyperloader.modeling.config import ModelConfig
     from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
+    from hyperloader.trust import trust_backbone
     from hyperloader.types import Alternative, Example, Span, TaggedSpan, TaggedText
 
 _HOME = {
@@ -60,6 +62,7 @@ _HOME = {
     "load_corpora": "corpora.registry",
     "resume": "api",
     "train": "api",
+    "trust_backbone": "trust",
 }
 
 

@@ -19,7 +19,8 @@ from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_model, read_config, write_model
 from hyperloader.outputs.registry import output_named
-from hyperloader.store import MANIFEST, atomic_folder, check_folder, read_json
+from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, read_json
+from hyperloader.trust import is_path, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,14 +65,22 @@ def save_checkpoint(
     *,
     whole: bool | None = None,
     card: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Save a checkpoint as ``folder``, atomically, parameters stored as ``dtype``.
 
     Args:
-        whole: store the backbone's frozen weights too; default: only if it has no name.
+        whole: store the backbone's frozen weights too; default: only if it has no name, or only
+            a path, which is none on another machine.
         card: the model card, which becomes README.md.
+        overwrite: replace a checkpoint that ``folder`` holds.
+
+    Raises:
+        TargetError: ``folder`` holds something else, or (without ``overwrite``) a checkpoint.
     """
-    with atomic_folder(folder) as temporary:
+    if whole is None and model.backbone_name is not None and is_path(model.backbone_name):
+        whole = True
+    with atomic_folder(folder, Kind.CHECKPOINT, overwrite=overwrite) as temporary:
         write_checkpoint(temporary, model, codec, dtype, whole)
         if calibration is not None:
             _write_calibration(temporary, calibration)
@@ -87,7 +96,7 @@ def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
     """
     folder = folder.resolve()
     check_folder(folder)
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, Kind.CHECKPOINT, overwrite=True) as temporary:
         shutil.copytree(
             folder,
             temporary,
@@ -111,13 +120,14 @@ def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
     """
     folder = checkpoint_folder(path)
     try:
-        output = output_named(str(read_config(folder)["output"]))
-        model = load_model(output.model, folder, tagging_only=tagging_only)
+        about_model = read_config(folder)
+        output = output_named(str(about_model["output"]))
+        model = load_model(output.model, folder, tagging_only=tagging_only, config=about_model)
         about = read_json(folder / CODEC)
         config = CodecConfig(**about["codec"])
         codec = output.codec(_tokenizer(folder / TOKENIZER, tagging_only), about["labels"], config)
         output.check(model, codec)
-    except (ValidationError, KeyError, TypeError, ConfigError) as error:
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{folder} is not usable: {error}") from error
     return Checkpoint(model, codec, _read_calibration(folder / CALIBRATION))
 
@@ -197,9 +207,7 @@ def _link(source: str, target: str) -> None:
 def _tokenizer(folder: Path, tagging_only: bool) -> "PreTrainedTokenizerBase | LightTokenizer":
     if tagging_only and (light := light_tokenizer(folder)) is not None:
         return light
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
+        return load_tokenizer(folder)
+    except (OSError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{folder} holds no usable tokenizer: {error}") from error

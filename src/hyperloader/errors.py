@@ -26,6 +26,10 @@ class CheckpointError(HyperloaderError):
     """A checkpoint that is missing, incomplete, damaged or of a refused kind."""
 
 
+class TargetError(HyperloaderError):
+    """A place to write to that holds something else, or cannot be written to."""
+
+
 class TrainingError(HyperloaderError):
     """Training stopped because going on would be wrong (a NaN, a changed corpus)."""
 

@@ -308,6 +308,7 @@ class Tagger:
         license: str | None = None,
         metrics: "Scores | None" = None,
         name: str | None = None,
+        overwrite: bool = False,
     ) -> None:
         """Save model, labels, tokenizer, calibration and a model card as one folder, atomically.
 
@@ -317,13 +318,25 @@ class Tagger:
             license: for the model card, such as ``apache-2.0``.
             metrics: scores for the model card: what :meth:`evaluate` gives.
             name: ``owner/name`` on the Hub for the model card's examples; default: ``path``.
+            overwrite: replace a checkpoint that ``path`` holds; nothing else is ever replaced.
+
+        Raises:
+            TargetError: ``path`` holds something else, or (without ``overwrite``) a checkpoint.
         """
         from hyperloader.model_card import model_card
 
         tagging.check_precision(precision, STORED)
         card = model_card(self, name=name or Path(path).name, license=license, metrics=metrics)
-        stored = (STORED[precision], self.calibration)
-        save_checkpoint(Path(path), self.model, self.codec, *stored, whole=whole, card=card)
+        save_checkpoint(
+            Path(path),
+            self.model,
+            self.codec,
+            STORED[precision],
+            self.calibration,
+            whole=whole,
+            card=card,
+            overwrite=overwrite,
+        )
 
     def push_to_hub(
         self,

@@ -13,11 +13,10 @@ from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpus
 from hyperloader.corpora.splits import subsample
 from hyperloader.experiments.analyse.curves import FLAT, Point, learning
-from hyperloader.experiments.analyse.study import Study, Summary
-from hyperloader.experiments.plan.sizes import training_sentences
+from hyperloader.experiments.analyse.results import Results, Summary
 from hyperloader.experiments.plan.spec import System
 from hyperloader.experiments.report import figures
-from hyperloader.experiments.run.results import About, Grid, Results
+from hyperloader.experiments.run.folder import Design, Metadata, ResultsFolder
 from hyperloader.reproduction import paper
 from hyperloader.types import Example
 
@@ -26,10 +25,10 @@ def points(*curve: tuple[float, float]) -> list[Point]:
     return [Point(step, step, Summary(f1, None, 1)) for step, f1 in curve]
 
 
-def study(**sentences: int) -> Study:
+def results(**sentences: int) -> Results:
     """A folder of results in which nothing is finished."""
-    grid = Grid(systems={"hyperloader": System()}, fractions=(0.1, 1.0), seeds=(1,))
-    about = About(
+    grid = Design(systems={"hyperloader": System()}, fractions=(0.1, 1.0), seeds=(1,))
+    kept = Metadata(
         data="data",
         corpora=dict.fromkeys(("atis", "snips"), "0"),
         recipe="builtin",
@@ -40,7 +39,7 @@ def study(**sentences: int) -> Study:
         experiments={"mine": grid},
     )
     missing = {("hyperloader", fraction, 1, ""): None for fraction in (0.1, 1.0)}
-    return Study(Results(Path("none")), about, missing)
+    return Results(ResultsFolder(Path("none")), kept, missing)
 
 
 def test_what_a_curve_did_last() -> None:
@@ -70,14 +69,14 @@ def test_sizes_are_those_that_are_drawn(whole: int, fraction: float) -> None:
     example = Example(("a",), (), "atis")
     corpus = Corpus("atis", {"train": (example,) * whole, "validation": (), "test": ()})
     drawn = len(subsample(corpus, fraction).splits["train"])
-    assert training_sentences(study(atis=whole), "atis", fraction) == drawn
+    assert results(atis=whole).training_sentences("atis", fraction) == drawn
 
 
 def test_sizes_of_a_real_corpus(shared: Path) -> None:
     atis = load_corpus(shared / "data" / "labelled" / "atis")
-    about = study(atis=len(atis.splits["train"]))
-    assert [training_sentences(about, "atis", f) for f in (0.1, 1.0)] == [447, 4478]
-    assert training_sentences(study(), "atis", 0.1) is None
+    kept = results(atis=len(atis.splits["train"]))
+    assert [kept.training_sentences("atis", f) for f in (0.1, 1.0)] == [447, 4478]
+    assert results().training_sentences("atis", 0.1) is None
 
 
 def test_the_papers_shares_are_those_it_prints() -> None:
@@ -100,8 +99,8 @@ def test_panels_without_results_say_so(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "save_figure", look)
-        figures.plot_parameters([tmp_path / "p.png"], study())
-        figures.plot_curves([tmp_path / "c.svg"], study())
+        figures.plot_parameters(tmp_path / "p.png", results())
+        figures.plot_curves(tmp_path / "c.svg", results())
     nothing = "['no results here yet']"
     assert seen[0] == [f"{share} % of the data: {nothing}" for share in (10, 20, 100)]
     assert seen[1] == [f"{share} % of the data: {nothing}" for share in (10, 100)]
@@ -111,7 +110,7 @@ def test_the_same_numbers_make_the_same_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="NOT TESTED: needs the extra 'plots'")
     paths = [tmp_path / name for name in ("a.svg", "b.svg")]
     for path in paths:
-        figures.plot_parameters([path], study())
+        figures.plot_parameters(path, results())
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert b"<dc:date>" not in first
@@ -119,7 +118,8 @@ def test_the_same_numbers_make_the_same_picture(tmp_path: Path) -> None:
 
 def test_a_system_far_below_the_others_does_not_press_them_together(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="NOT TESTED: needs the extra 'plots'")
-    kept = Study.of(Results(ROOT / "results" / "paper"))  # with a backbone that has learnt nothing
+    # Among its systems is one on a backbone that has learnt nothing.
+    kept = Results.of(ResultsFolder(ROOT / "results" / "paper"))
     ((worst, low),) = [
         (name, statistics.fmean(f1.values()))
         for name in kept.systems(0.1)
@@ -134,7 +134,7 @@ def test_a_system_far_below_the_others_does_not_press_them_together(tmp_path: Pa
                 ([t.get_text().strip() for t in a.texts], a.get_ylim()[0]) for a in figure.axes
             ),
         )
-        figures.plot_parameters([tmp_path / "p.png"], kept)
+        figures.plot_parameters(tmp_path / "p.png", kept)
     assert worst == "random-backbone"
     assert panels[0][0] == [f"{low:.2f} ▾"]
     assert all(bottom > 0.5 for _, bottom in panels)

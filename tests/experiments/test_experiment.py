@@ -17,8 +17,8 @@ from hyperloader.backbones.t5.scratch import scratch_backbone
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.config import load_recipe
 from hyperloader.experiments.plan.grid import Run
-from hyperloader.experiments.run.random_backbone import random_backbone
-from hyperloader.experiments.run.results import Results
+from hyperloader.experiments.run.folder import ResultsFolder
+from hyperloader.experiments.run.runs import random_backbone
 from hyperloader.experiments.run.times import remaining_seconds
 from hyperloader.store import claimed
 from hyperloader.tagger import Tagger
@@ -61,20 +61,20 @@ def test_a_failed_run_is_recorded_and_does_not_stop_the_others(made: tuple[Path,
         name: "failed" if name.startswith("broken") else "done" for name in NAMES
     }
     assert kept[NAMES[0]]["error"].startswith("ConfigError: unknown backbone size 'enormous'")
-    assert kept[NAMES[0]]["outcome"] is None
+    assert kept[NAMES[0]]["result"] is None
 
 
 def test_a_record_says_what_was_run_and_how(made: tuple[Path, Outcome]) -> None:
     folder, _ = made
     record = records(folder / "out")["hyperloader-0.5-1"]
     assert record["settings"] == {"seed": 1, "data.fraction": 0.5}
-    outcome = record["outcome"]
-    assert (outcome["steps"], outcome["sentences_seen"]) == (4, 32)
-    assert [point["step"] for point in outcome["validation"]] == [2, 4]
-    assert 0 < outcome["training_seconds"] <= outcome["wall_seconds"]
+    result = record["result"]
+    assert (result["steps"], result["sentences_seen"]) == (4, 32)
+    assert [point["step"] for point in result["validation"]] == [2, 4]
+    assert 0 < result["training_seconds"] <= result["wall_seconds"]
     assert {"hyperloader", "torch", "hardware", "commit"} <= record["environment"].keys()
     model = load_checkpoint(folder / "out" / "runs" / "hyperloader-0.5-1").model
-    counts = {key: outcome[key] for key in ("trainable", "total")}
+    counts = {key: result[key] for key in ("trainable", "total")}
     assert counts == model.parameter_counts()
 
 
@@ -85,7 +85,7 @@ def test_scores_are_seqevals_on_the_kept_predictions(made: tuple[Path, Outcome])
     assert any(sentence for sentences in some.values() for sentence in sentences)
     for name in NAMES[1:]:
         predicted = spans(folder / "out" / "runs" / name / "predictions.json.gz")
-        for task, score in records(folder / "out")[name]["outcome"]["scores"].items():
+        for task, score in records(folder / "out")[name]["result"]["scores"].items():
             examples = corpora()[task].splits["test"]
             assert [
                 [[s.word_start, s.word_end, s.label] for s in e.spans] for e in examples
@@ -104,9 +104,9 @@ def _bio(sentence: list[list[Any]], length: int) -> list[str]:
 def test_the_scored_checkpoint_is_the_one_chosen_on_validation(made: tuple[Path, Outcome]) -> None:
     folder, _ = made
     run = folder / "out" / "runs" / "hyperloader-0.5-1"
-    outcome = records(folder / "out")[run.name]["outcome"]
-    f1 = {point["step"]: point["f1"] for point in outcome["validation"]}
-    assert outcome["best_step"] == max(f1, key=lambda step: (f1[step], -step))
+    result = records(folder / "out")[run.name]["result"]
+    f1 = {point["step"]: point["f1"] for point in result["validation"]}
+    assert result["best_step"] == max(f1, key=lambda step: (f1[step], -step))
     tagger = Tagger.from_pretrained(run)
     predicted = spans(run / "predictions.json.gz")
     for task in tagger.tasks:
@@ -211,7 +211,7 @@ def test_a_stopped_experiment_goes_on_and_ends_the_same(
     assert "resuming after step 3" in done.out
     kept = ("scores", "best_step", "steps", "validation")
     whole, resumed = (
-        records(each / "out")["hyperloader-0.5-1"]["outcome"] for each in (folder, tmp_path)
+        records(each / "out")["hyperloader-0.5-1"]["result"] for each in (folder, tmp_path)
     )
     assert {key: whole[key] for key in kept} == {key: resumed[key] for key in kept}
     files = [each / "out/runs/hyperloader-0.5-1/predictions.json.gz" for each in (folder, tmp_path)]
@@ -220,15 +220,15 @@ def test_a_stopped_experiment_goes_on_and_ends_the_same(
 
 def test_the_time_left_is_told_from_finished_runs(made: tuple[Path, Outcome]) -> None:
     folder, _ = made
-    results = Results(folder / "out")
+    results = ResultsFolder(folder / "out")
     record = results.record("hyperloader-0.5-1")
     assert record is not None
-    assert record.outcome is not None
+    assert record.result is not None
     recipe = load_recipe("scratch", ["training.steps=40"])
     finished = Run("hyperloader", 0.5, 1, ("dining", "home"), False, recipe)
     coming = Run("hyperloader", 0.5, 2, ("dining", "home"), False, recipe)
     left = remaining_seconds([finished, coming], results)
-    assert left == {coming.name: pytest.approx(10 * record.outcome.wall_seconds)}
+    assert left == {coming.name: pytest.approx(10 * record.result.wall_seconds)}
     assert remaining_seconds([coming], results) == {coming.name: None}
 
 
@@ -287,8 +287,8 @@ def test_a_system_on_a_bert_beside_one_on_a_t5(tmp_path: Path) -> None:
     done = start(tmp_path, systems={"hyperloader": {}, "unipelt-bert": bert})
     assert done.code == 0, done
     kept = records(tmp_path / "out")
-    steps = [r["outcome"]["steps"] for name, r in kept.items() if name.startswith("unipelt")]
-    assert sum(steps) == kept["hyperloader-0.5-1"]["outcome"]["steps"] == 4
+    steps = [r["result"]["steps"] for name, r in kept.items() if name.startswith("unipelt")]
+    assert sum(steps) == kept["hyperloader-0.5-1"]["result"]["steps"] == 4
     report = cli("experiment", "report", tmp_path / "out")
     assert report.code == 0, report
     assert "unipelt-bert ♣" in (tmp_path / "out" / "report" / "report.md").read_text()

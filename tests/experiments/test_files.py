@@ -9,6 +9,7 @@ from experiment_helpers import TINY, write_experiment
 from hyperloader.config import load_recipe
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import ConfigError
+from hyperloader.experiments.plan.data import corpus_hash, limit
 from hyperloader.experiments.plan.grid import plan
 from hyperloader.experiments.plan.spec import (
     Experiment,
@@ -18,7 +19,6 @@ from hyperloader.experiments.plan.spec import (
     flatten,
     load_experiment,
 )
-from hyperloader.experiments.run.results import corpus_hash, limit
 from hyperloader.modeling.methods import METHODS
 from hyperloader.reproduction.paper import COLUMNS, CORPORA, FRACTIONS, paper_average, paper_f1
 from hyperloader.training.sampler import TaskSampler

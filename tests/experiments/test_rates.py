@@ -16,8 +16,8 @@ from hyperloader.experiments.analyse.best import best_lines, trials
 from hyperloader.experiments.plan.data import experiment_corpora
 from hyperloader.experiments.plan.grid import plan, run_name
 from hyperloader.experiments.plan.spec import Experiment, System, load_experiment
+from hyperloader.experiments.run.folder import METADATA, Design, Metadata, ResultsFolder
 from hyperloader.experiments.run.record import RECORD, read_record, write_record
-from hyperloader.experiments.run.results import ABOUT, About, Grid, Results
 from training_helpers import Outcome, cli, corpora, refused, write_data
 
 SYSTEMS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def test_it_needs_no_test_sentences_and_scores_those_that_choose(
     folder, done = made
     assert done.code == 0, done
     assert "validation F1" in done.out
-    assert json.loads((folder / "out" / ABOUT).read_text())["score"] == "validation"
+    assert json.loads((folder / "out" / METADATA).read_text())["score"] == "validation"
     gold = json.loads(gzip.decompress((folder / "out" / "gold.json.gz").read_bytes()))
     for name, corpus in corpora().items():
         chosen = subsample(corpus, 0.5, 1).splits["validation"]
@@ -60,10 +60,10 @@ def test_it_needs_no_test_sentences_and_scores_those_that_choose(
             [[s.word_start, s.word_end, s.label] for s in e.spans] for e in chosen
         ]
     for record in records(folder / "out").values():
-        outcome = record["outcome"]
-        f1 = {point["step"]: point["f1"] for point in outcome["validation"]}
-        scores = [score["default"]["f1"] for score in outcome["scores"].values()]
-        assert sum(scores) / len(scores) == pytest.approx(f1[outcome["best_step"]])
+        result = record["result"]
+        f1 = {point["step"]: point["f1"] for point in result["validation"]}
+        scores = [score["default"]["f1"] for score in result["scores"].values()]
+        assert sum(scores) / len(scores) == pytest.approx(f1[result["best_step"]])
 
 
 def test_other_test_sentences_change_nothing(made: tuple[Path, Outcome], tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def set_f1(out: Path, values: dict[str, float | None]) -> None:
         for folder in (out / "runs").glob(f"{name}-*"):
             record = read_record(folder)
             assert record is not None
-            assert record.outcome is not None
+            assert record.result is not None
             if f1 is None:
                 shutil.rmtree(folder)
                 continue
@@ -123,10 +123,10 @@ def set_f1(out: Path, values: dict[str, float | None]) -> None:
                 task: score.model_copy(
                     update={"default": score.default.model_copy(update={"f1": f1})}
                 )
-                for task, score in record.outcome.scores.items()
+                for task, score in record.result.scores.items()
             }
-            outcome = record.outcome.model_copy(update={"scores": scores})
-            write_record(folder, record.model_copy(update={"outcome": outcome}))
+            result = record.result.model_copy(update={"scores": scores})
+            write_record(folder, record.model_copy(update={"result": result}))
 
 
 def test_the_best_rates_are_lines_of_an_experiment_file(
@@ -141,7 +141,7 @@ def test_the_best_rates_are_lines_of_an_experiment_file(
     given = {n.partition("@")[0]: s for n, s in SYSTEMS.items()}  # the last of each method
     assert pasted.systems == {n: System.model_validate(s) for n, s in given.items()}
     set_f1(out, {"hyperloader@1e-3": None, "lora@1e-3": None})
-    lines = best_lines(Results(out))
+    lines = best_lines(ResultsFolder(out))
     assert lines[0].startswith("# hyperloader: 1e-4 0.2500, 1e-3 missing")
     assert lines[1] == "hyperloader: {training.learning_rate: 0.0001}"
     assert lines[2:] == ["# lora: 1e-3 missing"]
@@ -149,7 +149,7 @@ def test_the_best_rates_are_lines_of_an_experiment_file(
 
 def test_a_best_trial_with_others_beyond_it_is_not_called_at_the_edge(tmp_path: Path) -> None:
     names = [f"full@{rate}" for rate in ("1", "3", "9")]
-    about = About(
+    about = Metadata(
         data="",
         corpora={"atis": ""},
         recipe="builtin",
@@ -158,19 +158,19 @@ def test_a_best_trial_with_others_beyond_it_is_not_called_at_the_edge(tmp_path: 
         backbone=None,
         score="validation",
         experiments={
-            "rates": Grid(systems={n: System() for n in names}, fractions=(0.1,), seeds=(1,))
+            "rates": Design(systems={n: System() for n in names}, fractions=(0.1,), seeds=(1,))
         },
     )
-    (tmp_path / ABOUT).write_text(about.model_dump_json())
+    (tmp_path / METADATA).write_text(about.model_dump_json())
     for place, edge in enumerate((True, False, True)):
         for i, name in enumerate(names):
             _write(tmp_path / "runs" / run_name(name, 0.1, 1), name, 0.5 + 0.25 * (i == place))
-        assert ("at the edge" in best_lines(Results(tmp_path))[0]) == edge
+        assert ("at the edge" in best_lines(ResultsFolder(tmp_path))[0]) == edge
 
 
 def _write(folder: Path, system: str, f1: float) -> None:
     score = {"precision": 0.5, "recall": 0.5, "f1": f1, "support": 2}
-    outcome = {
+    result = {
         "scores": {"atis": {"sentences": 2, "default": score, "strict": score}},
         **dict.fromkeys(("best_step", "steps", "sentences_seen", "trainable", "total"), 1),
         **dict.fromkeys(("training_seconds", "scoring_seconds", "wall_seconds"), 1.0),
@@ -178,7 +178,7 @@ def _write(folder: Path, system: str, f1: float) -> None:
     }
     record = {
         **{"status": "done", "system": system, "fraction": 0.1, "seed": 1, "tasks": ["atis"]},
-        **{"apart": False, "outcome": outcome, "finished": "now"},
+        **{"apart": False, "result": result, "finished": "now"},
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).write_text(json.dumps(record))
@@ -186,15 +186,15 @@ def _write(folder: Path, system: str, f1: float) -> None:
 
 def test_a_folder_without_trials(tmp_path: Path) -> None:
     assert "holds no experiment" in refused("experiment", "best", tmp_path)
-    grid = Grid(systems={"full": System()}, fractions=(0.1,), seeds=(1,))
+    grid = Design(systems={"full": System()}, fractions=(0.1,), seeds=(1,))
     plain = {"recipe": "", "budget": "", "base": {}, "backbone": None, "data": "", "corpora": {}}
-    about = About.model_validate({**plain, "experiments": {"mine": grid}})
-    (tmp_path / ABOUT).write_text(about.model_dump_json())
+    about = Metadata.model_validate({**plain, "experiments": {"mine": grid}})
+    (tmp_path / METADATA).write_text(about.model_dump_json())
     assert "is called METHOD@TRIAL" in refused("experiment", "best", tmp_path)
 
 
 def test_the_packages_tables_have_the_best_rates_of_the_kept_search() -> None:
-    best = {m: t.best for m, t in trials(Results(ROOT / "results" / "rates")).items()}
+    best = {m: t.best for m, t in trials(ResultsFolder(ROOT / "results" / "rates")).items()}
     assert None not in best.values()
     used = {}
     for name in ("table4", "claim", "ablations"):

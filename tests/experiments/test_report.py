@@ -6,24 +6,31 @@ import statistics
 import sys
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
 from hyperloader.evaluation.metrics import score_task
-from hyperloader.experiments.analyse.study import Study
+from hyperloader.experiments.analyse.results import Results
 from hyperloader.experiments.plan.grid import run_name
 from hyperloader.experiments.plan.spec import System
+from hyperloader.experiments.report.figures import plot_differences
 from hyperloader.experiments.report.tables import Cell, TextTable, latex, markdown
+from hyperloader.experiments.run.folder import (
+    GOLD,
+    METADATA,
+    Design,
+    Metadata,
+    ResultsFolder,
+    planned,
+)
 from hyperloader.experiments.run.record import (
     PREDICTIONS,
-    Outcome,
     Record,
+    Result,
     TaskScore,
     write_record,
     write_spans,
 )
-from hyperloader.experiments.run.results import ABOUT, GOLD, About, Grid, Results, planned
 from hyperloader.types import Span
 from training_helpers import cli, refused
 
@@ -58,17 +65,17 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "hyperlora": System(set={"model.method": "hyperlora"}),
         "unipelt-t5": System(tasks="apart", set={"model.method": "unipelt-t5"}),
     }
-    about = About(
+    about = Metadata(
         data="corpora",
         corpora={"atis": "0", "snips": "0"},
         recipe="builtin",
         budget="full",
         base={},
         backbone=None,
-        experiments={"mine": Grid(systems=systems, fractions=(0.1, 1.0), seeds=SEEDS)},
+        experiments={"mine": Design(systems=systems, fractions=(0.1, 1.0), seeds=SEEDS)},
     )
     out.mkdir()
-    (out / ABOUT).write_text(about.model_dump_json())
+    (out / METADATA).write_text(about.model_dump_json())
     write_spans(out / GOLD, {"atis": gold(), "snips": gold()})
     for key in planned(about):
         if key != LEFT_OUT:
@@ -83,7 +90,7 @@ def _write(folder: Path, key: tuple[str, float, int, str]) -> None:
     spans = {name: predicted(right[name]) for name in tasks}
     lengths = [1] * SENTENCES
     trainable = 1000 if task else 5000
-    outcome = Outcome(
+    result = Result(
         scores={
             name: TaskScore.of(score_task(name, gold(), spans[name], lengths)) for name in tasks
         },
@@ -111,7 +118,7 @@ def _write(folder: Path, key: tuple[str, float, int, str]) -> None:
             tasks=tasks,
             apart=bool(task),
             error="TrainingError: the loss is not finite" if failed else None,
-            outcome=None if failed else outcome,
+            result=None if failed else result,
             environment={"hyperloader": "1.2.3"},
             finished="now",
         ),
@@ -124,9 +131,8 @@ def report(results: Path) -> Path:
     done = cli("experiment", "report", results, "--out", results.parent / "report")
     assert done.code == 0, done
     assert [Path(line).name for line in done.out.splitlines()] == [
-        *("report.md", "report.tex", "report.csv", "figure.png", "figure.svg"),
-        *("differences.png", "differences.svg"),
-        *("sizes.png", "sizes.svg", "curves.png", "curves.svg"),
+        *("report.md", "report.tex", "report.csv"),
+        *("figure.png", "differences.png", "sizes.png", "curves.png"),
     ]
     return results.parent / "report"
 
@@ -218,13 +224,12 @@ def test_latex_and_figure(report: Path) -> None:
     assert "±" not in text
 
 
-def test_every_picture_is_there_twice_and_shown(report: Path) -> None:
+def test_every_picture_is_there_and_shown(report: Path) -> None:
     text = (report / "report.md").read_text()
     for name in ("figure", "differences", "sizes", "curves"):
         png = (report / f"{name}.png").read_bytes()
         assert png.startswith(b"\x89PNG")
         assert len(png) > 5000
-        assert ElementTree.parse(report / f"{name}.svg").getroot().tag.endswith("svg")
         assert f"]({name}.png)" in text
 
 
@@ -256,8 +261,9 @@ def test_special_signs() -> None:
     assert r"\caption{50 \% of\_it}" in latex(table)
 
 
-def test_the_picture_of_differences_shows_the_other_systems(report: Path) -> None:
-    drawn = (report / "differences.svg").read_text()  # the text of each label stands in a comment
+def test_the_picture_of_differences_shows_the_other_systems(results: Path, tmp_path: Path) -> None:
+    plot_differences(tmp_path / "d.svg", Results.of(ResultsFolder(results)))
+    drawn = (tmp_path / "d.svg").read_text()  # the text of each label stands in a comment
     pairs = zip(RIGHT["unipelt-t5"], RIGHT["hyperloader"], strict=True)
     mean = statistics.fmean((sum(a) - sum(b)) / (2 * SENTENCES) for a, b in pairs)
     assert drawn.count(f"◂ −{-mean:.2f}") == 2  # beyond the axis, once for each share
@@ -282,7 +288,7 @@ def test_folders_that_cannot_be_reported(results: Path, tmp_path: Path) -> None:
     assert "holds no experiment" in refused("experiment", "report", tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()
-    shutil.copy(results / ABOUT, empty)
+    shutil.copy(results / METADATA, empty)
     assert "no run is finished yet" in refused("experiment", "report", empty)
     broken = shutil.copytree(results, tmp_path / "broken")
     (broken / "runs" / "hyperloader-0.1-1" / "run.json").write_text('{"status": "done"}')
@@ -304,9 +310,76 @@ def test_without_gold_spans_nothing_is_called_significant(results: Path, tmp_pat
 
 
 def test_seeds_that_only_one_has_are_not_compared(results: Path) -> None:
-    study = Study.of(Results(results))
-    assert study.seeds("hyperlora", 0.1) == [1, 2, 3]
-    assert set(study.average("hyperlora", 0.1)) == {1, 2}
-    assert set(study.average("hyperlora", 1.0)) == {1, 3}
-    per_seed: dict[str, Any] = study.without_result()
+    kept = Results.of(ResultsFolder(results))
+    assert kept.seeds("hyperlora", 0.1) == [1, 2, 3]
+    assert set(kept.average("hyperlora", 0.1)) == {1, 2}
+    assert set(kept.average("hyperlora", 1.0)) == {1, 3}
+    per_seed: dict[str, Any] = kept.without_result()
     assert list(per_seed) == ["hyperlora-0.1-3", "hyperlora-1-2"]
+
+
+def text_of(folder: Path) -> dict[str, str]:
+    return {p.name: p.read_text() for p in folder.glob("report.*")}
+
+
+def test_packed_runs_make_the_same_report(
+    results: Path, report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyperloader.experiments.report.report.FIGURES", {})
+    done = cli("experiment", "pack", results, "--to", tmp_path / "packed")
+    assert done.code == 0, done
+    names = ["counts.npz", "experiment.json", "runs.jsonl"]
+    assert sorted(path.name for path in (tmp_path / "packed").iterdir()) == names
+    assert cli("experiment", "report", tmp_path / "packed").code == 0
+    ours, theirs = text_of(tmp_path / "packed" / "report"), text_of(report)
+    assert ours["report.csv"] == theirs["report.csv"]
+    assert ours["report.tex"] == theirs["report.tex"]
+    pictures = [line for line in theirs["report.md"].splitlines() if line.startswith("![")]
+    assert [line for line in theirs["report.md"].splitlines() if line not in pictures and line] == [
+        line for line in ours["report.md"].splitlines() if line
+    ]
+    before = (tmp_path / "packed" / "counts.npz").read_bytes()
+    assert cli("experiment", "pack", results, "--to", tmp_path / "packed").code == 0
+    assert (tmp_path / "packed" / "counts.npz").read_bytes() == before
+
+
+def test_packing_in_place_deletes_nothing_and_runs_join_packed_ones(
+    results: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(results, tmp_path / "out")
+    whole = ResultsFolder(out)
+    records, counts = whole.records(), whole.counts()
+    whole.pack(out)
+    first = run_name("hyperloader", 0.1, 1)
+    assert (out / "runs" / first / PREDICTIONS).is_file()
+    for path in (out / "runs").iterdir():
+        if path.name != first:
+            shutil.rmtree(path)
+    for folder in (whole, ResultsFolder(out)):
+        assert folder.records() == records
+        again = folder.counts()
+        assert again.keys() == counts.keys()
+        assert all((again[r][t] == c).all() for r, each in counts.items() for t, c in each.items())
+    # What lies in a folder of its own is newer than what is packed.
+    record = records[first].model_copy(update={"finished": "later"})
+    write_record(out / "runs" / first, record)
+    assert whole.record(first) == whole.records()[first] == record
+    whole.pack(out)
+    shutil.rmtree(out / "runs")
+    assert whole.record(first) == record
+
+
+def test_what_cannot_be_packed_is_refused(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    assert "holds other files" in refused("experiment", "pack", results, "--to", tmp_path / "full")
+    bare = shutil.copytree(results, tmp_path / "bare")
+    (bare / GOLD).unlink()
+    assert f"cannot be counted: {GOLD} is missing" in refused("experiment", "pack", bare)
+    ResultsFolder(results).pack(tmp_path / "packed")
+    lines = (tmp_path / "packed" / "runs.jsonl").read_text().splitlines()
+    (tmp_path / "packed" / "runs.jsonl").write_text("\n".join([lines[0], lines[1][:-9]]))
+    assert "runs.jsonl:2 is damaged" in refused("experiment", "report", tmp_path / "packed")
+    (tmp_path / "packed" / "runs.jsonl").write_text("\n".join(lines))
+    (tmp_path / "packed" / "counts.npz").write_bytes(b"PK")
+    assert "counts.npz cannot be read" in refused("experiment", "report", tmp_path / "packed")

@@ -1,19 +1,22 @@
 """The paired bootstrap, against resampling written out and against what must hold."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics import f1_score
 
+from hyperloader.errors import HyperloaderError
 from hyperloader.experiments.analyse.significance import (
-    Counts,
     Difference,
     over_seeds,
     paired_bootstrap,
     resample,
-    span_counts,
 )
+from hyperloader.experiments.run.counts import Counts, read_counts, span_counts, write_counts
 from hyperloader.tags import spans_to_bio
 from hyperloader.types import Span
 
@@ -131,3 +134,27 @@ def test_over_seeds_a_true_null_is_called_significant_about_one_time_in_twenty()
     random = np.random.default_rng(0)
     found = [over_seeds(random.normal(0, 0.01, 3).tolist()) for _ in range(1000)]
     assert 25 <= sum(each is not None and each.significant for each in found) <= 80
+
+
+def test_counts_are_read_as_they_were_written(tmp_path: Path) -> None:
+    one, other = counts(40, 0.1, 1)
+    many = {
+        "a": {"x": one, "y/z": counts(7, 0.1, 2)[0]},
+        "b-0.1": {"x": other},
+        "c": {"x": 100 * one},  # more than a byte holds
+    }
+    for kept in (many, {}):
+        write_counts(tmp_path / "counts.npz", kept)
+        found = read_counts(tmp_path / "counts.npz")
+        assert {run: set(each) for run, each in found.items()} == {
+            run: set(each) for run, each in kept.items()
+        }
+        for run, each in kept.items():
+            for task, rows in each.items():
+                assert np.array_equal(found[run][task], rows)
+
+
+def test_without_scipy_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(HyperloaderError, match=r"pip install 'hyperloader\[experiments\]'"):
+        over_seeds([0.01, 0.03])

@@ -11,10 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from hyperloader import trust
 from hyperloader.backbones.packaged import PACKAGES, packaged_path
 from hyperloader.backbones.registry import FAMILIES, family_of_type
 from hyperloader.builtin import backbone_path
-from hyperloader.errors import ConfigError, unknown
+from hyperloader.errors import ConfigError, HyperloaderError, unknown
 
 # transformers is imported where it is needed: tagging alone does without, and starts in less than
 # half of the time.
@@ -48,17 +49,17 @@ def load_backbone(name: str, dropout: float | None = None) -> "PreTrainedModel":
     path = where(name)
     with _quiet():
         try:
-            return family_of_type(_config(path).model_type).load(path, dropout)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return family_of_type(trust.load_config(path).model_type).load(path, dropout)
+        except HyperloaderError:
+            raise
+        except Exception as error:  # a damaged file can make a library raise anything
             raise _cannot_load(name, error) from error
 
 
 def load_tokenizer(name: str) -> "PreTrainedTokenizerBase":
     """The tokenizer of the backbone ``name``. Raises ConfigError when it cannot be had."""
-    from transformers import AutoTokenizer
-
     try:
-        return AutoTokenizer.from_pretrained(where(name))
+        return trust.load_tokenizer(where(name))
     except (OSError, ValueError, KeyError) as error:
         raise _cannot_load(name, error) from error
 
@@ -67,8 +68,8 @@ def shape_of(settings: dict[str, Any]) -> "PreTrainedModel":
     """A backbone with random weights from the configuration that a checkpoint has stored."""
     from transformers import AutoConfig
 
-    config = AutoConfig.for_model(**settings)
-    return family_of_type(config.model_type).build(config)
+    family = family_of_type(settings.get("model_type"))
+    return family.build(AutoConfig.for_model(**settings))
 
 
 def meta_backbone(name: str) -> "PreTrainedModel":
@@ -81,7 +82,7 @@ def meta_backbone(name: str) -> "PreTrainedModel":
             with torch.device("meta"):
                 return family.build(family.shape(family.shapes[name]))
     try:
-        config = _config(where(name))
+        config = trust.load_config(where(name))
         with torch.device("meta"):
             return family_of_type(config.model_type).build(config)
     except (OSError, ValueError, KeyError) as error:
@@ -117,12 +118,6 @@ def weights_hash(backbone: nn.Module, exclude: set[str] | None = None) -> str:
         digest.update(f"{name} {tuple(value.shape)}\n".encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _config(path: str) -> Any:
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(path)
 
 
 @contextmanager

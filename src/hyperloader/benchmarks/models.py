@@ -14,16 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
-    AutoTokenizer,
     PreTrainedModel,
     T5Config,
     T5ForConditionalGeneration,
 )
 
-from hyperloader.backbones.loading import load_backbone
+from hyperloader.backbones.loading import load_backbone, load_tokenizer
 from hyperloader.backbones.t5.family import T5, attention
 from hyperloader.backbones.t5.scratch import SCRATCH
-from hyperloader.builtin import BUILTIN, backbone_path
+from hyperloader.builtin import BUILTIN
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.corpora.corpus import Corpus
@@ -207,7 +206,7 @@ def planted_model(
     Its tokenizer is the builtin one whatever its ``shape``, so that sentences and labels are as
     long for all of them. Raises ConfigError for a shape that is not known.
     """
-    tokenizer = AutoTokenizer.from_pretrained(backbone_path(BUILTIN))
+    tokenizer = load_tokenizer(BUILTIN)
     row = get_method(method) if isinstance(method, str) else method
     # A row that is in no table has the settings of hyperloader.
     name = row.name if row.name in METHODS else "hyperloader"

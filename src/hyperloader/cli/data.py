@@ -16,6 +16,7 @@ from hyperloader.corpora.reading.place import open_place
 from hyperloader.corpora.registry import is_single_part, load_corpora, read_corpus
 from hyperloader.corpora.stats import CorpusStats, absent_corpora, corpus_stats
 from hyperloader.corpora.writing import write_corpus, write_part
+from hyperloader.errors import DataError
 
 READ_HELP = (
     "A reading option, such as tag=4, annotator=first or strict=true; may be given several times."
@@ -134,6 +135,8 @@ def convert(
 
     Example: hyperloader data convert my_corpora/movie movie_jsonl --to jsonl
     """
+    if source.resolve() == target.resolve() or target.resolve() in source.resolve().parents:
+        raise DataError(f"is or holds the source {source}; name another place", target)
     corpus = read_corpus(source, options=_options(read, strict))
     for reading in corpus.readings:
         typer.echo(f"{reading}", err=True)

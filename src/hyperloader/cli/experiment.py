@@ -1,4 +1,4 @@
-"""``hyperloader experiment``: compare systems over data shares and seeds, and report it."""
+"""``hyperloader experiment``: compare systems over shares of the data and seeds, and report it."""
 
 import os
 from pathlib import Path
@@ -12,8 +12,8 @@ from hyperloader.errors import ConfigError
 
 if TYPE_CHECKING:
     from hyperloader.experiments.plan.grid import Run
+    from hyperloader.experiments.run.folder import ResultsFolder
     from hyperloader.experiments.run.record import Record
-    from hyperloader.experiments.run.results import Results
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,13 +31,13 @@ def run(
         str, typer.Argument(metavar="NAME|FILE", help="An experiment's name or YAML file.")
     ],
     data: Annotated[
-        Path, typer.Option(metavar="DIR", help="A folder with one folder a task, or one corpus.")
+        Path, typer.Option(metavar="DIR", help="A folder with one folder per task, or one corpus.")
     ],
     out: Annotated[Path, typer.Option(metavar="OUT", help="The folder of the results.")],
     backbone: Annotated[
-        str | None, typer.Option(help="Of all systems that name none; default: the recipe's.")
+        str | None, typer.Option(help="For all systems that name none; default: the recipe's.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="How much is spent; see the file.")] = "full",
+    budget: Annotated[str, typer.Option(help="The budget, by its name in the file.")] = "full",
     only: Annotated[
         list[str] | None, typer.Option(metavar="SYSTEM", help="Only this system; may be repeated.")
     ] = None,
@@ -57,9 +57,9 @@ def run(
 ) -> None:
     """Train and score every system on every share of the data with every seed.
 
-    What is finished is skipped, what was cut short goes on: after a stop give the same command
+    Finished runs are skipped and interrupted ones resumed: after a stop, give the same command
     again. A run that fails is recorded, the others go on, and the exit code is 1. The same command
-    may run several times at once, on a core or a GPU each: every run is made by one of them.
+    may be started several times, say on a core or a GPU each: every run is made by one of them.
 
     Examples:
 
@@ -72,7 +72,7 @@ def run(
     from hyperloader.experiments.plan.data import experiment_corpora
     from hyperloader.experiments.plan.grid import plan
     from hyperloader.experiments.plan.spec import load_experiment
-    from hyperloader.experiments.run import results as folders
+    from hyperloader.experiments.run import folder as folders
     from hyperloader.experiments.run.runs import run_all
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -90,8 +90,8 @@ def run(
         fractions=fraction or (),
         seeds=seed or (),
     )
-    results = folders.Results(out)
-    wanted = folders.about(chosen, Path(name).stem, budget, base, str(data), corpora)
+    results = folders.ResultsFolder(out)
+    wanted = folders.describe(chosen, Path(name).stem, budget, base, str(data), corpora)
     results.check(wanted)
     for each in plan(chosen, corpora, backbone=backbone):
         results.check_run(each, base)
@@ -138,16 +138,12 @@ def report(
             "<!-- differences: OUT --> marks.",
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="The corpora, where OUT does not hold the gold spans."),
-    ] = None,
 ) -> None:
     """Write report.md, report.tex, report.csv and figures from the finished runs.
 
-    Means and standard deviations over seeds, a test of significance, trained parameters, seconds,
+    Means and standard deviations over seeds, tests of significance, trained parameters, seconds,
     validation F1 at equal time and the paper's own numbers. Runs without a result are shown as
-    missing.
+    missing. OUT may hold running, finished or packed runs.
 
     Examples:
 
@@ -157,12 +153,12 @@ def report(
     """
     from hyperloader.experiments.report.readme import update_readme
     from hyperloader.experiments.report.report import write_report
-    from hyperloader.experiments.run.results import Results
+    from hyperloader.experiments.run.folder import ResultsFolder
 
     if readme is not None:
-        update_readme(readme, Results(results))
+        update_readme(readme, ResultsFolder(results))
         Console(highlight=False).print(str(readme), markup=False, soft_wrap=True)
-    for path in write_report(Results(results), out or results / "report", data):
+    for path in write_report(ResultsFolder(results), out or results / "report"):
         Console(highlight=False).print(str(path), markup=False, soft_wrap=True)
 
 
@@ -178,13 +174,93 @@ def best(
     Example: hyperloader experiment best results/rates
     """
     from hyperloader.experiments.analyse.best import best_lines
-    from hyperloader.experiments.run.results import Results
+    from hyperloader.experiments.run.folder import ResultsFolder
 
-    for line in best_lines(Results(results)):
+    for line in best_lines(ResultsFolder(results)):
         typer.echo(line)
 
 
-def _plan_table(runs: "list[Run]", results: "Results") -> Table:
+@app.command()
+def errors(
+    results: Annotated[Path, typer.Argument(metavar="OUT", help="A folder of results.")],
+    system: Annotated[
+        str | None, typer.Option(help="Which system; default: the experiment's first.")
+    ] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Which share of the data; default: the largest.")
+    ] = None,
+    agreement: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Errors that at least this share of all systems' runs make, such as 0.9.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The corpora, to show sentences from them.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Kinds of error for each corpus.")] = 10,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to; default: OUT/report.")
+    ] = None,
+) -> None:
+    """Write a system's commonest errors on each corpus, with a picture of the kinds of error.
+
+    Counts are of all finished seeds together. With --data each kind gets up to three sentences;
+    mind the corpora's licences before you pass them on. --agreement helps to find wrong gold: what
+    different systems predict alike is often right. Predictions are needed, which packed runs lack.
+
+    Examples:
+
+      hyperloader experiment errors results/claim --system full --data my_corpora
+
+      hyperloader experiment errors results/claim --agreement 0.9 --data my_corpora
+    """
+    from hyperloader.experiments.report.error_report import write_errors
+    from hyperloader.experiments.run.folder import ResultsFolder
+
+    for path in write_errors(
+        ResultsFolder(results),
+        out or results / "report",
+        system=system,
+        fraction=fraction,
+        agreement=agreement,
+        data=data,
+        top=top,
+    ):
+        Console(highlight=False).print(str(path), markup=False, soft_wrap=True)
+
+
+@app.command()
+def pack(
+    results: Annotated[Path, typer.Argument(metavar="OUT", help="A folder of results.")],
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to; default: OUT itself.")
+    ] = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Where logs and predictions can be found later, in words."
+        ),
+    ] = None,
+) -> None:
+    """Write the runs that have ended into two small files, to keep under version control.
+
+    runs.jsonl has a line for each run: scores, validation curve, seconds, settings, machine and
+    commit. counts.npz has the numbers of true positives, predicted and gold spans in every scored
+    sentence, from which significance is tested. Reports read these as they read OUT/runs; logs,
+    checkpoints and predictions are left out. Nothing is deleted, and packed runs count as finished
+    when the experiment goes on.
+
+    Example: hyperloader experiment pack runs/claim --to results/claim
+    """
+    from hyperloader.experiments.run.folder import ResultsFolder
+
+    for path in ResultsFolder(results).pack(to or results, predictions):
+        Console(highlight=False).print(str(path), markup=False, soft_wrap=True)
+
+
+def _plan_table(runs: "list[Run]", results: "ResultsFolder") -> Table:
     """A row for each system and share of the data: runs done, failed and left, and the time."""
     from hyperloader.experiments.run.times import remaining_seconds
 
@@ -197,14 +273,14 @@ def _plan_table(runs: "list[Run]", results: "Results") -> Table:
     for column in ("data", "models", "runs", "done", "failed", "left", "time left"):
         table.add_column(column, justify="right")
     for (system, fraction), members in groups.items():
-        models = "one a corpus" if members[0].apart else "one"
+        models = "one per corpus" if members[0].apart else "one"
         table.add_row(system, f"{fraction:.0%}", models, *_counts(members, results, left))
     table.add_row("[bold]all", "", "", *_counts(runs, results, left))
     return table
 
 
 def _counts(
-    runs: "list[Run]", results: "Results", left: dict[str, float | None]
+    runs: "list[Run]", results: "ResultsFolder", left: dict[str, float | None]
 ) -> tuple[str, ...]:
     records = [results.record(each.name) for each in runs]
     done = sum(record is not None and record.status == "done" for record in records)
@@ -222,19 +298,19 @@ def _time(seconds: list[float | None]) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes else "below a minute"
 
 
-def _tell(console: Console, record: "Record", runs: "list[Run]", results: "Results") -> None:
+def _tell(console: Console, record: "Record", runs: "list[Run]", results: "ResultsFolder") -> None:
     """One line on a run that has come to its end, and how long the rest will take."""
     from hyperloader.experiments.run.times import remaining_seconds
 
     left = _time(list(remaining_seconds(runs, results).values()))
-    if record.outcome is None:
+    if record.result is None:
         console.print("[red]failed:[/red] ", end="")
         console.print(record.error or "", markup=False, soft_wrap=True)
     else:
-        scores: Any = record.outcome.scores.values()
+        scores: Any = record.result.scores.values()
         f1 = sum(score.default.f1 for score in scores) / len(scores)
-        part = results.about().score
+        part = results.metadata().score
         console.print(
-            f"{part} F1 {f1:.4f} in {record.outcome.wall_seconds:,.0f} s; left: {left}",
+            f"{part} F1 {f1:.4f} in {record.result.wall_seconds:,.0f} s; left: {left}",
             soft_wrap=True,
         )

@@ -14,6 +14,9 @@ def export(
         str,
         typer.Option(help="float32, or bfloat16: half the space, parameters rounded."),
     ] = "float32",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a checkpoint that FOLDER holds.")
+    ] = False,
     whole: Annotated[
         bool,
         typer.Option("--whole", help="Store the frozen backbone too, also if it has a name."),
@@ -31,7 +34,7 @@ def export(
     Temperatures come along, and a model card (README.md) in the form of the Hugging Face Hub. A
     frozen backbone is named, not copied, if it has a name that brings it back. What is written
     is itself a checkpoint: tag, evaluate and Tagger.from_pretrained take it, and
-    Tagger.push_to_hub shares it.
+    Tagger.push_to_hub shares it. FOLDER must be new or empty, or with --overwrite a checkpoint.
 
     Examples:
 
@@ -41,9 +44,13 @@ def export(
 
       hyperloader export runs/my-run my-tagger --scores scores.json --license apache-2.0
     """
-    from hyperloader.store import read_json
+    from hyperloader.builtin import run_path
+    from hyperloader.checkpoint import checkpoint_folder
+    from hyperloader.store import Kind, claim_target, read_json
     from hyperloader.tagger import Tagger
 
+    sources = [run_path(run), checkpoint_folder(run)]
+    claim_target(folder, Kind.CHECKPOINT, overwrite=overwrite, sources=sources)
     metrics = None if scores is None else read_json(scores)
     tagger = Tagger.from_pretrained(run, tagging_only=False)
     tagger.save_pretrained(
@@ -52,6 +59,7 @@ def export(
         whole=whole or None,
         license=license,
         metrics=metrics,
+        overwrite=overwrite,
     )
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     Console(highlight=False, soft_wrap=True).print(

@@ -1,11 +1,14 @@
 """``hyperloader``: one file per command; this one puts them together and prints errors."""
 
+import builtins
 import inspect
 import io
 import os
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +19,6 @@ from hyperloader.cli import (
     calibrate,
     data,
     doctor,
-    errors,
     evaluate,
     experiment,
     export,
@@ -62,7 +64,6 @@ app.command()(export.export)
 app.command()(tag.tag)
 app.command()(tasks.tasks)
 app.add_typer(data.app, name="data")
-experiment.app.command()(errors.errors)
 app.add_typer(experiment.app, name="experiment")
 app.command()(similarity.similarity)
 app.command()(recipes.recipes)
@@ -87,8 +88,19 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    trust_backbone: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="A backbone that a checkpoint may name by its path; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Options of all commands."""
+    from hyperloader import trust
+
+    for folder in trust_backbone or ():
+        trust.trust_backbone(folder)
 
 
 def _reflow(group: typer.Typer) -> None:
@@ -111,7 +123,8 @@ def main() -> None:
     _write_what_can_be_written()
     console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
     try:
-        _run()
+        with _no_questions():
+            _run()
         sys.stdout.flush()
         sys.exit(0)
     except Interrupted as stop:
@@ -123,13 +136,45 @@ def main() -> None:
         sys.exit(WRONG_USE)
     except BrokenPipeError:
         _leave_the_pipe()
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if _is_full(error):
+            console.print(
+                "[red]error:[/red] the memory is full; give a smaller --batch-size, or fewer or "
+                "shorter texts"
+            )
+            sys.exit(WRONG_USE)
+        if os.environ.get("HYPERLOADER_DEBUG"):
+            traceback.print_exc()
+        console.print("[red]error:[/red] ", end="")
+        what = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(
-            "[red]error:[/red] this should not have happened; please report it with the lines "
-            "above and what `hyperloader doctor` prints"
+            f"this is a fault of hyperloader, not yours ({what:.300}); please report it with what "
+            "the command prints with HYPERLOADER_DEBUG=1 and what `hyperloader doctor` prints",
+            markup=False,
         )
         sys.exit(OUR_FAULT)
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether Python or torch found no memory."""
+    return isinstance(error, MemoryError) or any(
+        sign in f"{type(error).__name__} {error}"
+        for sign in ("can't allocate memory", "OutOfMemoryError", "Cannot allocate memory")
+    )
+
+
+@contextmanager
+def _no_questions() -> Iterator[None]:
+    """Standard input holds texts: a library that asks something there gets no answer from them."""
+
+    def refuse(prompt: object = "") -> str:
+        raise HyperloaderError(f"a library asked a question, which is never answered: {prompt}")
+
+    before, builtins.input = builtins.input, refuse
+    try:
+        yield
+    finally:
+        builtins.input = before
 
 
 def _run() -> None:

@@ -15,7 +15,7 @@ def pretrain(
     text: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder of .txt and .txt.xz files.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="small, tiny or a YAML file.")] = "small",
+    recipe: Annotated[str, typer.Option(help="builtin, tiny or a YAML file.")] = "builtin",
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Where to save; default: runs/NAME-TIME.")
     ] = None,

@@ -30,7 +30,7 @@ def similarity(
 
       hyperloader similarity runs/my-run --plot tasks.png
     """
-    from hyperloader.experiments.analyse.similarity import task_similarity
+    from hyperloader.evaluation.similarity import task_similarity
     from hyperloader.tagger import Tagger
 
     found = task_similarity(Tagger.from_pretrained(run).model)

@@ -10,7 +10,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from hyperloader.store import read_bytes
+
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
+LARGEST = 256 << 20  # bytes; the vocabularies of large multilingual models have 20 MB
 NAMED = ("pad_token", "eos_token", "unk_token")
 # Settings that are written beside the file; none of them changes how a text is cut. With another
 # class or another setting, transformers may build a tokenizer that differs from the file.
@@ -75,7 +78,7 @@ def light_tokenizer(folder: Path) -> LightTokenizer | None:
     try:
         if {path.name for path in folder.iterdir()} != {FILE, CONFIG}:
             return None
-        files = {name: (folder / name).read_bytes() for name in (FILE, CONFIG)}
+        files = {name: read_bytes(folder / name, LARGEST) for name in (FILE, CONFIG)}
         content, config = json.loads(files[FILE]), json.loads(files[CONFIG])
         return LightTokenizer(files) if _is_plain(content, config) else None
     except Exception:  # tokenizers has no narrower one; transformers meets it again and says so

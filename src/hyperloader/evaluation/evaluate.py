@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from hyperloader.codec.batch import encode_words
 from hyperloader.codec.codec import Codec
-from hyperloader.corpora.corpus import SPLITS, Corpus
+from hyperloader.corpora.corpus import SPLITS, Corpus, Reading
 from hyperloader.corpora.parts import read_part
+from hyperloader.corpora.reading.place import open_place
 from hyperloader.corpora.registry import corpus_name, load_corpora
 from hyperloader.corpora.stats import LEAKY, corpus_stats
 from hyperloader.errors import ConfigError, DataError, unknown
@@ -182,7 +183,7 @@ def load_for(
     if present := [name for name in known if (path / name).is_dir()]:
         return load_corpora(path, tasks or present, require=())
     if path.is_file():
-        examples = read_sentences(path)
+        examples, _ = read_sentences(path)
         corpora = {examples[0].task: Corpus(examples[0].task, {split: examples})}
     else:
         corpora = load_corpora(path, require=())
@@ -206,12 +207,13 @@ def load_for(
     return {name: Corpus(name, splits)}
 
 
-def read_sentences(path: Path) -> tuple[Example, ...]:
-    """The sentences of one file, or of one folder with ``seq.in``, in their order.
+def read_sentences(path: Path) -> tuple[tuple[Example, ...], Reading]:
+    """The sentences of one file, or of one folder with ``seq.in``, in their order, and how they
+    were read.
 
     Raises DataError for what cannot be read.
     """
-    return read_part(path, corpus_name(path))[0]
+    return read_part(open_place(path), corpus_name(path))
 
 
 def run_data(run: str | Path) -> Path:

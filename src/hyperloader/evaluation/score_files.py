@@ -32,12 +32,14 @@ class FileScores:
 
     Attributes:
         ill_formed: of each file that has tags; a file with spans has no ill-formed ones.
+        read: what was noticed when the files were read, a line each.
     """
 
     gold: Path
     predicted: Path
     scores: TaskScores
     ill_formed: dict[str, IllFormed]
+    read: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -50,7 +52,7 @@ class FileScores:
                     f"{found.spans:,}, of which {found.right:,} agree with the other file; the "
                     "default mode reads them, the strict mode drops them"
                 )
-        return lines + self.scores.undefined
+        return [*lines, *self.read, *self.scores.undefined]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``hyperloader score --json`` prints."""
@@ -76,8 +78,8 @@ def score_files(gold: str | Path, predicted: str | Path) -> FileScores:
         DataError: a file cannot be read, or the sentences differ; the first that does is named.
     """
     paths = (Path(gold), Path(predicted))
-    sides = [read_sentences(path) for path in paths]
-    _check_same(*paths, *sides)
+    sides, readings = zip(*map(read_sentences, paths), strict=True)
+    _check_same(paths[0], paths[1], sides[0], sides[1])
     default: list[Sentences] = [[e.spans for e in examples] for examples in sides]
     strict: list[Sentences] = []
     written: list[str] = []
@@ -102,7 +104,8 @@ def score_files(gold: str | Path, predicted: str | Path) -> FileScores:
             odd = [set(a) - set(b) for a, b in zip(default[i], strict[i], strict=True)]
             right = sum(len(a & set(b)) for a, b in zip(odd, default[1 - i], strict=True))
             ill_formed[name] = IllFormed(sum(map(len, odd)), right)
-    return FileScores(*paths, scores, ill_formed)
+    read = tuple(f"{reading.path}: {note}" for reading in readings for note in reading.notes)
+    return FileScores(paths[0], paths[1], scores, ill_formed, read)
 
 
 def _check_same(

@@ -84,9 +84,11 @@ class AttachedModel(nn.Module):
         """What a subclass is built from besides backbone and configuration; stored with it."""
         return {}
 
-    def save_pretrained(self, folder: Path | str, whole: bool | None = None) -> None:
+    def save_pretrained(
+        self, folder: Path | str, whole: bool | None = None, *, overwrite: bool = False
+    ) -> None:
         """Save the model as ``folder``: see :func:`hyperloader.modeling.pretrained.save_model`."""
-        pretrained.save_model(self, Path(folder), whole)
+        pretrained.save_model(self, Path(folder), whole, overwrite=overwrite)
 
     @classmethod
     def from_pretrained(cls, folder: Path | str, backbone: Any = None) -> Self:

@@ -18,7 +18,8 @@ from hyperloader.backbones.loading import light_backbone, load_backbone, shape_o
 from hyperloader.backbones.registry import family_of_type
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.store import atomic_folder, check_folder, read_json
+from hyperloader.store import Kind, atomic_folder, check_folder, read_json
+from hyperloader.trust import check_settings, followed
 
 if TYPE_CHECKING:
     from hyperloader.modeling.attached import AttachedModel
@@ -30,14 +31,20 @@ FORMAT = 2
 M = TypeVar("M", bound="AttachedModel")
 
 
-def save_model(model: "AttachedModel", folder: Path, whole: bool | None = None) -> None:
+def save_model(
+    model: "AttachedModel", folder: Path, whole: bool | None = None, *, overwrite: bool = False
+) -> None:
     """Save ``model`` as ``folder``, atomically.
 
     Args:
         whole: store the backbone's frozen weights too; default: only where it has no name, or
             nothing of it is frozen.
+        overwrite: replace a model that ``folder`` holds.
+
+    Raises:
+        TargetError: ``folder`` holds something else, or (without ``overwrite``) a model.
     """
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, Kind.MODEL, overwrite=overwrite) as temporary:
         write_model(model, temporary, whole)
 
 
@@ -108,7 +115,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_model(
-    kind: type[M], folder: Path, backbone: Any = None, *, tagging_only: bool = False
+    kind: type[M],
+    folder: Path,
+    backbone: Any = None,
+    *,
+    tagging_only: bool = False,
+    config: dict[str, Any] | None = None,
 ) -> M:
     """Load a model saved by :func:`save_model`, in evaluation mode on the CPU.
 
@@ -117,15 +129,17 @@ def load_model(
         backbone: use this one instead of the one that the folder names or holds.
         tagging_only: the model will neither be trained nor generate freely. Its backbone is then
             a stand-in that needs no transformers, where its family has one that computes the same.
+        config: what :func:`read_config` has read of the folder already.
 
     Raises:
         CheckpointError: the folder is missing, incomplete or damaged, holds a model that answers
             in another way, or the backbone is not the one that the model was trained on.
     """
-    config = read_config(folder)
+    config = read_config(folder) if config is None else config
     try:
         model_config = ModelConfig(**config["model"])
-        about = config["backbone"]
+        about = {"name": None, "whole": False, "frozen_sha256": None, **config["backbone"]}
+        check_settings(about["config"], str(folder / CONFIG))
         settings, output = config["settings"], config["output"]
     except (ValidationError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not usable: {error}") from error
@@ -134,6 +148,8 @@ def load_model(
             f"{folder} holds a {model_config.method} model that answers by {output!r}, which a "
             f"{kind.__name__} does not; load it with hyperloader.checkpoint.load_checkpoint"
         )
+    if backbone is None and not about["whole"]:
+        about["name"] = followed(about["name"], folder)
     tensors = read_tensors(folder / WEIGHTS)
     if backbone is None and tagging_only:
         backbone = _light(about, tensors)
@@ -166,6 +182,11 @@ def load_parameters(model: "AttachedModel", tensors: dict[str, Tensor], where: s
     ):
         if names:
             raise CheckpointError(f"{where} {problem} {sorted(names)[0]} ({len(names)} such)")
+    for name, tensor in tensors.items():
+        if not (tensor.is_floating_point() and tensor.isfinite().all()):
+            raise CheckpointError(
+                f"{where} has values in {name} that are no numbers; do not use it"
+            )
     for name, tensor in tensors.items():
         parameters[name].copy_(tensor)
 

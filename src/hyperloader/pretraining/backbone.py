@@ -18,7 +18,7 @@ from hyperloader.errors import ConfigError
 from hyperloader.modeling.pretrained import write_tensors
 from hyperloader.pretraining.recipe import BackboneSection
 from hyperloader.pretraining.tokenizer import load_tokenizer
-from hyperloader.store import atomic_folder
+from hyperloader.store import Kind, atomic_folder
 
 WEIGHTS = "model.safetensors"
 _MULTIPLE = 64  # a vocabulary of a round number of rows is a faster product on a GPU
@@ -106,5 +106,5 @@ def export_backbone(
         ConfigError: the tokenizer does not fit the backbone.
     """
     check_fit(tokenizer, backbone, str(target))
-    with atomic_folder(target) as temporary:
+    with atomic_folder(target, Kind.BACKBONE, overwrite=True) as temporary:
         write_backbone(temporary, backbone, tokenizer, precision)

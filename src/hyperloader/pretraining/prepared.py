@@ -20,7 +20,7 @@ from hyperloader.errors import ConfigError, DataError
 from hyperloader.pretraining.recipe import PretrainRecipe
 from hyperloader.pretraining.text import Source, factors, find_files, is_held_out, read_lines, scan
 from hyperloader.pretraining.tokenizer import load_tokenizer, make_tokenizer
-from hyperloader.store import MANIFEST, atomic_folder, check_folder, read_json
+from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, claim_target, read_json
 
 ABOUT = "prepared.json"
 TOKENIZER = "tokenizer"
@@ -68,6 +68,7 @@ def prepare(
         return prepared
     if text is None:
         raise DataError("holds no prepared text; give --text DIR", folder)
+    claim_target(folder, Kind.PREPARED, sources=[text])
     sources = scan(text)
     if any(source.name == HELD_OUT for source in sources):
         raise DataError(f"a file may not be named {HELD_OUT}.txt; rename it", text)
@@ -76,7 +77,7 @@ def prepare(
     console.print(f"text: {len(sources)} files, {lines:,} lines, {characters:,} characters")
     tokenizer = make_tokenizer(sources, weights, recipe.tokenizer, recipe.text.held_out)
     console.print(f"tokenizer: {len(tokenizer):,} pieces, sentinels included; encoding …")
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, Kind.PREPARED, sources=[text]) as temporary:
         tokenizer.save_pretrained(temporary / TOKENIZER)
         _encode(sources, tokenizer, recipe, temporary)
     return open_prepared(folder)

@@ -15,6 +15,7 @@ from hyperloader.pretraining.cooccurrence import embed_pieces
 from hyperloader.pretraining.loop import Pretrainer
 from hyperloader.pretraining.prepared import prepare
 from hyperloader.pretraining.recipe import PretrainRecipe
+from hyperloader.store import Kind
 from hyperloader.training.processes import make_accelerator
 from hyperloader.training.run import PRETRAINING_RUN, RunFolder
 
@@ -38,7 +39,8 @@ class PretrainingFolder(RunFolder):
     file = PRETRAINING_RUN
     command = "hyperloader pretrain"
     schema = About
-    beside = (PREPARED, f".{PREPARED}.tmp")
+    kind = Kind.BACKBONE
+    beside = (PREPARED, f".{PREPARED}.hyperloader-new")
 
 
 def start_pretraining(

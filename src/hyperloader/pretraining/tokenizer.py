@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
+from hyperloader import trust
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.errors import ConfigError
@@ -74,7 +75,7 @@ def sample(
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder. Raises ConfigError when it is none of T5's kind."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = trust.load_tokenizer(name)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,7 +18,6 @@ from hyperloader.checkpoint import (
     CHECKPOINTS,
     TRAINER,
     complete_checkpoints,
-    is_step_name,
     step_name,
 )
 from hyperloader.config import Recipe, parse_model
@@ -27,11 +25,14 @@ from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.pretrained import read_tensors, write_tensors
 from hyperloader.store import (
     LOCK,
+    Kind,
     atomic_folder,
     check_folder,
     claimed,
     disk_error,
     read_json,
+    remove_checkpoint,
+    remove_checkpoints,
     write_text,
 )
 from hyperloader.training.processes import is_first_process
@@ -63,6 +64,7 @@ class RunFolder:
     file: ClassVar[str] = RUN
     command: ClassVar[str] = "hyperloader train"
     schema: ClassVar[type[BaseModel]] = About
+    kind: ClassVar[Kind] = Kind.CHECKPOINT
     beside: ClassVar[tuple[str, ...]] = ()
     """What a start that failed may have left in a folder that is no run yet."""
 
@@ -243,16 +245,13 @@ class RunFolder:
             keep: the step of another checkpoint that stays.
         """
         target = self.path / CHECKPOINTS / step_name(state.step)
-        with atomic_folder(target) as folder:
+        remove_checkpoint(target)  # a damaged one, or the run would have gone on from it
+        with atomic_folder(target, self.kind) as folder:
             write(folder)
             write_tensors(folder / OPTIMIZER, dict(tensors))
             (folder / TRAINER).write_text(json.dumps(asdict(state), indent=1))
         kept = {target.name, step_name(state.step if keep is None else keep)}
-        for old in (self.path / CHECKPOINTS).glob("*step-*"):
-            # A checkpoint, or what a crash left half-written (.step-00000100.tmp).
-            name = old.name.removeprefix(".").removesuffix(".tmp").removesuffix(".old")
-            if is_step_name(name) and old.name not in kept and not old.is_symlink():
-                shutil.rmtree(old, ignore_errors=True)
+        remove_checkpoints(self.path / CHECKPOINTS, kept)
 
     def restore(
         self,

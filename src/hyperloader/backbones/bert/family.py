@@ -48,6 +48,7 @@ class Bert(Family):
         encoder, report = AutoModel.from_pretrained(
             path,
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.float32,
             add_pooling_layer=False,
             output_loading_info=True,
@@ -61,7 +62,9 @@ class Bert(Family):
         """See :meth:`Family.build`; without a pooling layer."""
         from transformers import AutoModel
 
-        return AutoModel.from_config(config, add_pooling_layer=False).eval()
+        return AutoModel.from_config(
+            config, add_pooling_layer=False, trust_remote_code=False
+        ).eval()
 
     def shape(self, sizes: Mapping[str, Any]) -> Any:
         """See :meth:`Family.shape`."""

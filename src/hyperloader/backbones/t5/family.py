@@ -59,6 +59,7 @@ class T5(Family):
         model = AutoModelForSeq2SeqLM.from_pretrained(
             path,
             use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.float32,
             attn_implementation=attention(),
             **changes,
@@ -70,7 +71,9 @@ class T5(Family):
         from transformers import AutoModelForSeq2SeqLM
 
         # transformers ties the output embedding whatever the configuration says; as does training.
-        model = AutoModelForSeq2SeqLM.from_config(config, attn_implementation=attention())
+        model = AutoModelForSeq2SeqLM.from_config(
+            config, attn_implementation=attention(), trust_remote_code=False
+        )
         return model.eval()
 
     def shape(self, sizes: Mapping[str, Any]) -> Any:

@@ -31,13 +31,17 @@ def light_t5(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ligh
 
     if not all(map(is_tied, _INPUTS)):
         return None
-    model = LightT5(config)
+    with torch.device("meta"):  # nothing is allocated before it is known to fit
+        model = LightT5(config)
     if is_tied(_HEAD):
         model.lm_head.weight = model.shared.weight
     parameters = dict(model.named_parameters())
     if any(n not in tensors or tensors[n].shape != p.shape for n, p in parameters.items()):
         return None
+    model.to_empty(device="cpu")
+    if is_tied(_HEAD):  # which that has undone
+        model.lm_head.weight = model.shared.weight
     with torch.no_grad():
-        for name, parameter in parameters.items():
+        for name, parameter in model.named_parameters():
             parameter.copy_(tensors[name])
     return model.eval()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import yaml
 
 from hyperloader.errors import ConfigError
-from hyperloader.experiments.analyse.study import Study
+from hyperloader.experiments.analyse.results import Results
 from hyperloader.experiments.plan.spec import System
-from hyperloader.experiments.run.results import Results
+from hyperloader.experiments.run.folder import ResultsFolder
 
 SIGN = "@"
 
@@ -35,22 +35,22 @@ class Trials:
         return self.best in (next(iter(self.f1)), next(reversed(self.f1)))
 
 
-def trials(results: Results) -> dict[str, Trials]:
+def trials(folder: ResultsFolder) -> dict[str, Trials]:
     """The trials of every method in a folder of results.
 
     Raises:
         ConfigError: the folder holds no experiment, or no system is called METHOD@TRIAL.
     """
-    study = Study.of(results)
+    results = Results.of(folder)
     systems = {
         name: system
-        for grid in study.about.experiments.values()
-        for name, system in grid.systems.items()
+        for design in results.metadata.experiments.values()
+        for name, system in design.systems.items()
         if SIGN in name
     }
     if not systems:
         raise ConfigError(
-            f"no system in {results.path} is called METHOD{SIGN}TRIAL; the experiment rates has "
+            f"no system in {folder.path} is called METHOD{SIGN}TRIAL; the experiment rates has "
             "such systems"
         )
     found: dict[str, dict[str, System]] = {}
@@ -59,21 +59,21 @@ def trials(results: Results) -> dict[str, Trials]:
         found.setdefault(method, {})[trial] = system
     return {
         method: Trials(
-            {trial: _mean(study, f"{method}{SIGN}{trial}") for trial in mine},
+            {trial: _mean(results, f"{method}{SIGN}{trial}") for trial in mine},
             mine,
         )
         for method, mine in found.items()
     }
 
 
-def best_lines(results: Results) -> list[str]:
+def best_lines(folder: ResultsFolder) -> list[str]:
     """Each method's best trial as a line of an experiment file's ``systems``.
 
     The comment above it gives the F1 of all its trials and says what they leave open.
     Raises as :func:`trials`.
     """
     lines = []
-    for method, mine in trials(results).items():
+    for method, mine in trials(folder).items():
         scores = ", ".join(
             f"{trial} {'missing' if f1 is None else f'{f1:.4f}'}" for trial, f1 in mine.f1.items()
         )
@@ -84,11 +84,11 @@ def best_lines(results: Results) -> list[str]:
     return lines
 
 
-def _mean(study: Study, system: str) -> float | None:
+def _mean(results: Results, system: str) -> float | None:
     each: list[float] = []
-    for fraction in study.fractions:
-        if planned := study.seeds(system, fraction):
-            f1 = study.average(system, fraction)
+    for fraction in results.fractions:
+        if planned := results.seeds(system, fraction):
+            f1 = results.average(system, fraction)
             if set(f1) != set(planned):
                 return None
             each += f1.values()

@@ -1,31 +1,29 @@
-"""Comparing the systems of a study by their kept predictions."""
+"""Comparing the systems of an experiment by the span counts of every sentence."""
 
 from functools import cache
 
 import numpy as np
 
-from hyperloader.experiments.analyse.sentences import Gold
+from hyperloader.experiments.analyse.results import Results
 from hyperloader.experiments.analyse.significance import (
-    Counts,
     Difference,
     Totals,
     paired_bootstrap,
     resample,
-    span_counts,
 )
-from hyperloader.experiments.analyse.study import Study
+from hyperloader.experiments.plan.grid import run_name
 
 
 class Comparison:
     """Differences between systems, over the seeds that both have finished.
 
-    Without ``gold`` spans nothing can be compared: every difference is None.
+    Where the folder has neither counts nor gold spans to count by, ``counts`` is empty, nothing
+    can be compared, and every difference is None.
     """
 
-    def __init__(self, study: Study, gold: Gold | None) -> None:
-        self.study = study
-        self.gold = gold or {}
-        self._counts = cache(self._count)
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self.counts = results.folder.counts()
         self._totals = cache(self._resample)
 
     def difference(
@@ -36,12 +34,12 @@ class Comparison:
         The predictions of all seeds that both have for all ``tasks`` are pooled; None without
         such a seed.
         """
-        if not self.gold:
+        if not self.counts:
             return None
         totals = [self._totals(fraction, task) for task in tasks]
         seeds = [
             seed
-            for seed in self.study.seeds(first, fraction)
+            for seed in self.results.seeds(first, fraction)
             if all((system, seed) in each for system in (first, second) for each in totals)
         ]
         if not seeds:
@@ -55,12 +53,12 @@ class Comparison:
     def best(self, fraction: float, tasks: tuple[str, ...]) -> str | None:
         """The system with the highest mean F1, if it is significantly above the second."""
         means = {}
-        for system in self.study.systems(fraction):
+        for system in self.results.systems(fraction):
             one = len(tasks) == 1
             f1 = (
-                self.study.f1(system, fraction, tasks[0])
+                self.results.f1(system, fraction, tasks[0])
                 if one
-                else self.study.average(system, fraction)
+                else self.results.average(system, fraction)
             )
             if f1:
                 means[system] = sum(f1.values()) / len(f1)
@@ -72,19 +70,18 @@ class Comparison:
 
     def _resample(self, fraction: float, task: str) -> dict[tuple[str, int], Totals]:
         """Of every finished (system, seed), all with the same draws of the corpus's sentences."""
-        counts = {
-            (system, seed): self._counts(system, fraction, seed)[task]
-            for system in self.study.systems(fraction)
-            for seed in self.study.f1(system, fraction, task)
+        runs = {
+            (system, seed): run_name(
+                system, fraction, seed, task if self.results.apart(system) else ""
+            )
+            for system in self.results.systems(fraction)
+            for seed in self.results.f1(system, fraction, task)
         }
+        counts = {key: self.counts[run][task] for key, run in runs.items() if run in self.counts}
         if not counts:
             return {}
         # The corpora have nothing to do with each other: each is drawn from by a seed of its own.
         totals = resample(
-            np.concatenate(list(counts.values()), axis=1), seed=self.study.tasks.index(task)
+            np.concatenate(list(counts.values()), axis=1), seed=self.results.tasks.index(task)
         )
         return dict(zip(counts, np.split(totals, len(counts), axis=1), strict=True))
-
-    def _count(self, system: str, fraction: float, seed: int) -> dict[str, Counts]:
-        predicted = self.study.predicted(system, fraction, seed)
-        return {task: span_counts(self.gold[task], spans) for task, spans in predicted.items()}

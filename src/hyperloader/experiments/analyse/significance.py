@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from hyperloader.types import Span
+from hyperloader.errors import HyperloaderError
+from hyperloader.experiments.run.counts import Counts
 
-Counts = NDArray[np.int64]
 Totals = NDArray[np.float64]
 RESAMPLES = 10_000
 LEVEL = 0.05
@@ -30,15 +29,6 @@ class Difference:
     def significant(self) -> bool:
         """Whether p is below 0.05."""
         return self.p < LEVEL
-
-
-def span_counts(gold: Sequence[Sequence[Span]], predicted: Sequence[Sequence[Span]]) -> Counts:
-    """(sentences, 3): correct, predicted and gold spans of each sentence."""
-    rows = [
-        (len({*truth} & {*guess}), len(guess), len(truth))
-        for truth, guess in zip(gold, predicted, strict=True)
-    ]
-    return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
 def resample(counts: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> Totals:
@@ -74,8 +64,8 @@ def paired_bootstrap(first: Sequence[Totals], second: Sequence[Totals]) -> Diffe
     not below, zero.
 
     Args:
-        first, second: for each corpus what :func:`resample` makes of the :func:`span_counts` of
-            the two systems, drawn together; (1 + resamples, 3). Over several seeds they are added
+        first, second: for each corpus what :func:`resample` makes of the the span counts of the
+            two systems, drawn together; (1 + resamples, 3). Over several seeds they are added
             up, so that a sentence is drawn with all of its predictions.
     """
     pairs = zip(first, second, strict=True)
@@ -98,6 +88,12 @@ def over_seeds(differences: Sequence[float]) -> Difference | None:
     mean = float(np.mean(differences))
     if np.ptp(differences) < _ROUNDING:  # t is infinite, or undefined without a difference
         return Difference(mean, mean, mean, 0.0 if abs(mean) >= _ROUNDING else 1.0)
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise HyperloaderError(
+            "a t test over seeds needs scipy; pip install 'hyperloader[experiments]'"
+        ) from error
     test = stats.ttest_1samp(differences, 0.0)
     interval = test.confidence_interval(1 - LEVEL)
     return Difference(mean, float(interval.low), float(interval.high), float(test.pvalue))

@@ -1,13 +1,15 @@
 """The corpora as an experiment uses them: what its systems train, are chosen and are scored on."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from hyperloader.corpora.corpus import Corpus
+from hyperloader.corpora.corpus import SPLITS, Corpus
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.corpora.splits import subsample
-from hyperloader.errors import ConfigError
+from hyperloader.corpora.splits import draw, subsample
+from hyperloader.errors import ConfigError, DataError
 from hyperloader.experiments.plan.spec import Experiment
-from hyperloader.experiments.run.results import check_corpora, limit
 
 
 def experiment_corpora(
@@ -48,3 +50,44 @@ def _scored_on_validation(experiment: Experiment, corpora: dict[str, Corpus]) ->
         chosen = subsample(corpus, fraction, seed).splits["validation"]
         scored[name] = Corpus(name, {**corpus.splits, "test": chosen})
     return scored
+
+
+def limit(corpora: Mapping[str, Corpus], sentences: int | None) -> dict[str, Corpus]:
+    """``corpora`` with at most so many ``sentences`` in each part, drawn by a fixed seed."""
+    if sentences is None:
+        return dict(corpora)
+    return {
+        name: Corpus(
+            name,
+            {
+                part: tuple(
+                    examples[i] for i in draw(len(examples), sentences, 42, f"budget {part}")
+                )
+                for part, examples in corpus.splits.items()
+            },
+        )
+        for name, corpus in corpora.items()
+    }
+
+
+def check_corpora(corpora: Mapping[str, Corpus]) -> None:
+    """Raise DataError for a corpus with a part that has no sentence."""
+    for name, corpus in corpora.items():
+        for part in SPLITS:
+            if not corpus.splits.get(part):
+                raise DataError(
+                    f"corpus {name!r} has no {part} sentences; an experiment trains, selects "
+                    "and scores on all three parts"
+                )
+
+
+def corpus_hash(corpus: Corpus) -> str:
+    """SHA-256 over the words and spans of every part, in order."""
+    digest = hashlib.sha256()
+    for part in SPLITS:
+        examples = corpus.splits.get(part, ())
+        digest.update(f"{part} {len(examples)}\n".encode())
+        for example in examples:
+            spans = [(s.word_start, s.word_end, s.label) for s in example.spans]
+            digest.update(json.dumps([example.words, spans]).encode())
+    return digest.hexdigest()

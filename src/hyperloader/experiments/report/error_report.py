@@ -7,13 +7,20 @@ from typing import NamedTuple
 from hyperloader.errors import ConfigError, DataError, unknown
 from hyperloader.evaluation.confusion import Match
 from hyperloader.evaluation.plots import plot_kinds
-from hyperloader.experiments.analyse.errors import WRONG, Errors, agreed_errors, find_errors
-from hyperloader.experiments.analyse.sentences import Gold, gold_spans, read_sentences
-from hyperloader.experiments.analyse.study import Study
+from hyperloader.experiments.analyse.errors import (
+    WRONG,
+    Errors,
+    Gold,
+    agreed_errors,
+    find_errors,
+    gold_spans,
+    read_sentences,
+)
+from hyperloader.experiments.analyse.results import Results
 from hyperloader.experiments.report.content import share
-from hyperloader.experiments.report.figures import figure_paths
+from hyperloader.experiments.report.figures import figure_path
 from hyperloader.experiments.report.tables import TextTable, cells, markdown
-from hyperloader.experiments.run.results import GOLD, Results
+from hyperloader.experiments.run.folder import GOLD, ResultsFolder
 from hyperloader.store import write_text
 from hyperloader.types import Example, Span
 
@@ -30,7 +37,7 @@ class Page(NamedTuple):
 
 
 def write_errors(
-    results: Results,
+    folder: ResultsFolder,
     out: Path,
     *,
     system: str | None = None,
@@ -39,7 +46,7 @@ def write_errors(
     data: Path | None = None,
     top: int = 10,
 ) -> list[Path]:
-    """Write errors-SYSTEM-FRACTION as Markdown, PNG and SVG into ``out``; return the paths.
+    """Write errors-SYSTEM-FRACTION as Markdown and PNG into ``out``; return the paths.
 
     Args:
         system: default: the first of the experiment.
@@ -51,23 +58,28 @@ def write_errors(
 
     Raises:
         ConfigError: an unknown system or share; an agreement out of range or beside a system.
-        DataError: no finished run of it, no gold spans, or ``data`` holds other corpora.
+        DataError: no finished run of it, no predictions or gold spans, or ``data`` holds other
+            corpora.
         HyperloaderError: matplotlib is not installed (the Markdown is written).
     """
     if agreement is not None and system is not None:
-        raise ConfigError("agreement is that of all systems; leave the system or it away")
+        raise ConfigError("agreement is that of all systems; omit --system or --agreement")
     if agreement is not None and not 0.5 < agreement <= 1:
         raise ConfigError(f"runs agree by a share above 0.5 and up to 1, not {agreement:g}")
-    study = Study.of(results)
-    system, fraction = _chosen(study, system, fraction)
-    sentences = None if data is None else read_sentences(study.about, data)
-    if (gold := gold_spans(study, sentences)) is None:
-        raise DataError(f"{GOLD} is missing; give the corpora with --data DIR", results.path)
+    results = Results.of(folder)
+    system, fraction = _chosen(results, system, fraction)
+    systems = [system] if agreement is None else results.systems(fraction)
+    runs = [(each, seed) for each in systems for seed in results.average(each, fraction)]
+    predicted = [results.predicted(each, fraction, seed) for each, seed in runs]
+    sentences = None if data is None else read_sentences(results.metadata, data)
+    if (gold := gold_spans(results, sentences)) is None:
+        raise DataError(f"{GOLD} is missing; give the corpora with --data DIR", folder.path)
     if agreement is None:
-        page = _of_system(study, gold, system, fraction)
+        page = _of_system(results, gold, system, fraction, predicted)
     else:
-        page = _of_all(study, gold, agreement, fraction)
-    pictures = figure_paths(out, page.name)
+        names = list(dict.fromkeys(each for each, _ in runs))
+        page = _of_all(results, gold, names, agreement, fraction, predicted)
+    picture = figure_path(out, page.name)
     lines = [
         f"# {page.heading}",
         "",
@@ -75,7 +87,7 @@ def write_errors(
         "",
         *(f"- {outcome.value}: {outcome.meaning}" for outcome in WRONG),
         "",
-        f"![Kinds of error]({pictures[0].name})",
+        f"![Kinds of error]({picture.name})",
         "",
         markdown(_summary(page.errors)),
     ]
@@ -85,49 +97,57 @@ def write_errors(
             lines += _examples(each, top, sentences[each.task])
     write_text(out / f"{page.name}.md", "\n".join(lines))
     kinds = {each.task: each.outcomes for each in page.errors}
-    for path in pictures:
-        plot_kinds(path, kinds, {each.task: each.spans for each in page.errors}, page.heading)
-    return [out / f"{page.name}.md", *pictures]
+    gold_counts = {each.task: each.spans for each in page.errors}
+    plot_kinds(picture, kinds, gold_counts, page.heading)
+    return [out / f"{page.name}.md", picture]
 
 
-def _of_system(study: Study, gold: Gold, system: str, fraction: float) -> Page:
-    seeds = list(study.average(system, fraction))
-    predicted = [study.predicted(system, fraction, seed) for seed in seeds]
+def _of_system(
+    results: Results, gold: Gold, system: str, fraction: float, predicted: list[Gold]
+) -> Page:
+    seeds = len(predicted)
     return Page(
         f"errors-{system}-{fraction:g}",
         f"Errors of {system}, {share(fraction)} of the data",
-        f"Of {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'} together, on the "
-        f"{study.about.score} part. Each gold span is compared with the prediction that shares "
-        "most words with it.",
-        [find_errors(task, gold[task], (each[task] for each in predicted)) for task in study.tasks],
-    )
-
-
-def _of_all(study: Study, gold: Gold, agreement: float, fraction: float) -> Page:
-    runs = [(s, seed) for s in study.systems(fraction) for seed in study.average(s, fraction)]
-    predicted = [study.predicted(system, fraction, seed) for system, seed in runs]
-    return Page(
-        f"errors-agreed-{fraction:g}",
-        f"Errors that nearly all make, {share(fraction)} of the data",
-        f"Spans that the gold has not and that at least {100 * agreement:g} % of {len(runs)} runs "
-        f"({', '.join(dict.fromkeys(system for system, _ in runs))}) predict, on the "
-        f"{study.about.score} part: where the gold may be wrong. Gold spans that the runs do not "
-        "agree on are not counted.",
+        f"Of {seeds} {'seed' if seeds == 1 else 'seeds'} together, on the "
+        f"{results.metadata.score} part. Each gold span is compared with the prediction that "
+        "shares the most words with it.",
         [
-            agreed_errors(task, gold[task], [each[task] for each in predicted], agreement)
-            for task in study.tasks
+            find_errors(task, gold[task], (each[task] for each in predicted))
+            for task in results.tasks
         ],
     )
 
 
-def _chosen(study: Study, system: str | None, fraction: float | None) -> tuple[str, float]:
+def _of_all(
+    results: Results,
+    gold: Gold,
+    systems: list[str],
+    agreement: float,
+    fraction: float,
+    predicted: list[Gold],
+) -> Page:
+    return Page(
+        f"errors-agreed-{fraction:g}",
+        f"Errors that nearly all make, {share(fraction)} of the data",
+        f"Spans that the gold has not and that at least {100 * agreement:g} % of {len(predicted)} "
+        f"runs ({', '.join(systems)}) predict, on the {results.metadata.score} part: where the "
+        "gold may be wrong. Gold spans that the runs do not agree on are not counted.",
+        [
+            agreed_errors(task, gold[task], [each[task] for each in predicted], agreement)
+            for task in results.tasks
+        ],
+    )
+
+
+def _chosen(results: Results, system: str | None, fraction: float | None) -> tuple[str, float]:
     """The system and the share, which have a finished seed."""
-    system = system or study.systems()[0]
-    if system not in study.systems():
-        raise ConfigError(unknown("system", system, study.systems()))
-    finished = [f for f in study.fractions if study.average(system, f)]
+    system = system or results.systems()[0]
+    if system not in results.systems():
+        raise ConfigError(unknown("system", system, results.systems()))
+    finished = [f for f in results.fractions if results.average(system, f)]
     if not finished:
-        raise DataError(f"no seed of {system} is finished on all corpora", study.results.path)
+        raise DataError(f"no seed of {system} is finished on all corpora", results.folder.path)
     if fraction is not None and fraction not in finished:
         known = ", ".join(f"{f:g}" for f in finished)
         raise ConfigError(f"{system} has no result for the share {fraction:g} (it has: {known})")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperloader.errors import DataError
-from hyperloader.experiments.analyse.study import Study, Summary
+from hyperloader.experiments.analyse.results import Results, Summary
 from hyperloader.experiments.report.content import (
     APART_MEANS,
     MISSING,
@@ -15,7 +15,7 @@ from hyperloader.experiments.report.content import (
     title,
 )
 from hyperloader.experiments.report.tables import TextTable, cells, markdown
-from hyperloader.experiments.run.results import Results
+from hyperloader.experiments.run.folder import ResultsFolder
 from hyperloader.store import write_text
 
 END = "<!-- end of results -->"
@@ -57,8 +57,8 @@ def find_blocks(path: Path, text: str) -> list[Block]:
     return blocks
 
 
-def update_readme(path: Path, results: Results) -> None:
-    """Write the tables of ``results`` between their markers; the rest of the file is kept.
+def update_readme(path: Path, folder: ResultsFolder) -> None:
+    """Write the tables of ``folder`` between their markers; the rest of the file is kept.
 
     The markers stand on lines of their own, the first is ``<!-- results: FOLDER -->`` for
     :func:`results_table` or ``<!-- differences: FOLDER -->`` for :func:`differences_table`, with
@@ -72,66 +72,66 @@ def update_readme(path: Path, results: Results) -> None:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the README cannot be read ({error}); give a text file", path) from error
-    wanted = results.path.resolve()
+    wanted = folder.path.resolve()
     blocks = [b for b in find_blocks(path, text) if (path.parent / b.folder).resolve() == wanted]
     if not blocks:
         raise DataError(
-            f"no place for the table of {results.path}: put the lines <!-- results: "
+            f"no place for the table of {folder.path}: put the lines <!-- results: "
             f"{_from(path, wanted)} --> and {END} where it is to stand",
             path,
         )
-    study, lines = Study.of(results), text.split("\n")
+    results, lines = Results.of(folder), text.split("\n")
     for block in reversed(blocks):
-        lines[block.start : block.end] = readme_table(block.table, study).split("\n")
+        lines[block.start : block.end] = readme_table(block.table, results).split("\n")
     write_text(path, "\n".join(lines))
 
 
-def readme_table(name: str, study: Study) -> str:
+def readme_table(name: str, results: Results) -> str:
     """What stands between the markers of the table ``name``."""
-    table = results_table(study) if name == "results" else differences_table(study)
+    table = results_table(results) if name == "results" else differences_table(results)
     return f"\n{markdown(table)}"
 
 
-def results_table(study: Study) -> TextTable:
+def results_table(results: Results) -> TextTable:
     """A row for each system: average F1 and seconds for each share, and trained parameters."""
-    several = any(study.apart(system) for system in study.systems())
+    several = any(results.apart(system) for system in results.systems())
     header = ["system", "trained parameters"]
-    for fraction in study.reached:
+    for fraction in results.reached:
         header += [f"F1, {share(fraction)}", f"seconds, {share(fraction)}"]
     rows = []
-    for system in study.systems():
-        row = [title(study, system), _parameters(study, system)]
-        for fraction in study.reached:
-            spent = Summary.of(study.training_seconds(system, fraction))
-            f1 = f1_text(study, system, fraction, study.average(system, fraction))
+    for system in results.systems():
+        row = [title(results, system), _parameters(results, system)]
+        for fraction in results.reached:
+            spent = Summary.of(results.training_seconds(system, fraction))
+            f1 = f1_text(results, system, fraction, results.average(system, fraction))
             row += [f1, f"{spent.mean:,.0f}" if spent else ""]
         rows.append(cells(*row))
     apart = f"{APART_MEANS} Parameters are those of one." if several else ""
-    counts = {len(study.seeds(s, f)) for f in study.reached for s in study.systems(f)}
+    counts = {len(results.seeds(s, f)) for f in results.reached for s in results.systems(f)}
     seeds = " or ".join(map(str, sorted(counts)))
     caption = (
-        f"F1 on the {study.about.score} part, averaged over {', '.join(study.tasks)}: mean ± "
-        f"standard deviation over {seeds} seeds, for each share of the training data. Seconds are "
-        f"those of the training steps alone.{apart}"
+        f"F1 on the {results.metadata.score} part, averaged over {', '.join(results.tasks)}: mean "
+        f"± standard deviation over {seeds} seeds, for each share of the training data. Seconds "
+        f"are those of the training steps alone.{apart}"
     )
     return TextTable(caption, header, rows)
 
 
-def differences_table(study: Study) -> TextTable:
+def differences_table(results: Results) -> TextTable:
     """The first system less each other one, over seeds, for each share."""
-    first, *others = study.systems()
+    first, *others = results.systems()
     header = [f"{first} less"]
-    for fraction in study.reached:
+    for fraction in results.reached:
         header += [share(fraction), "ahead", "p"]
     rows = []
     for other in others:
-        row = [title(study, other)]
-        for fraction in study.reached:
-            if study.differences(first, other, fraction):
-                value, ahead, _, p = seed_by_seed(study, first, other, fraction)
+        row = [title(results, other)]
+        for fraction in results.reached:
+            if results.differences(first, other, fraction):
+                value, ahead, _, p = seed_by_seed(results, first, other, fraction)
                 row += [value, ahead, p]
             else:
-                row += [f1_text(study, other, fraction, {}), "", ""]
+                row += [f1_text(results, other, fraction, {}), "", ""]
         rows.append(cells(*row))
     caption = (
         f"Average F1 of {first} less that of each other system, for each share of the training "
@@ -141,8 +141,8 @@ def differences_table(study: Study) -> TextTable:
     return TextTable(caption, header, rows)
 
 
-def _parameters(study: Study, system: str) -> str:
-    known = (study.parameters(system, fraction) for fraction in study.reached)
+def _parameters(results: Results, system: str) -> str:
+    known = (results.parameters(system, fraction) for fraction in results.reached)
     return next((f"{p.trainable:,.0f}" for p in known if p is not None), MISSING)
 
 

@@ -1,20 +1,22 @@
-"""What is kept of one run: ``run.json`` and the predicted spans."""
+"""What is kept of one run: its record (``run.json``) and the predicted spans."""
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from hyperloader.config import Section
 from hyperloader.errors import CheckpointError
 from hyperloader.evaluation.metrics import TaskScores
+from hyperloader.experiments.plan.grid import run_name
 from hyperloader.store import disk_error, read_json, write_text
 from hyperloader.types import Span
 
 RECORD = "run.json"
+RECORDS = "runs.jsonl"
 PREDICTIONS = "predictions.json.gz"
 
 Spans = Sequence[Sequence[Span]]
@@ -43,7 +45,7 @@ class TaskScore(Section):
         return cls(sentences=scores.sentences, **modes)
 
 
-class Outcome(Section):
+class Result(Section):
     """What a finished run measured.
 
     ``training_seconds`` are those of the steps alone, ``wall_seconds`` all of them, validation,
@@ -63,7 +65,7 @@ class Outcome(Section):
 
 
 class Record(Section):
-    """``run.json``. ``settings`` are the recipe's differences from the experiment's base."""
+    """One run; ``settings`` are the recipe's differences from the experiment's base."""
 
     status: Literal["done", "failed"]
     system: str
@@ -73,9 +75,22 @@ class Record(Section):
     apart: bool
     settings: dict[str, Any] = Field(default_factory=dict)
     error: str | None = None
-    outcome: Outcome | None = None
+    result: Result | None = None
     environment: dict[str, str] = Field(default_factory=dict)
     finished: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_name(cls, values: Any) -> Any:
+        """Records written by earlier versions call the result ``outcome``."""
+        if isinstance(values, dict) and "outcome" in values:
+            return {("result" if k == "outcome" else k): v for k, v in values.items()}
+        return values
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return run_name(self.system, self.fraction, self.seed, self.tasks[0] if self.apart else "")
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -91,11 +106,38 @@ def read_record(folder: Path) -> Record | None:
     try:
         return Record.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
         raise CheckpointError(
-            f"{path} is damaged ({key}: {first['msg']}); delete its folder to make the run again"
+            f"{path} is damaged ({_first(error)}); delete its folder to make the run again"
         ) from error
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write several records, one per line."""
+    write_text(path, "".join(record.model_dump_json() + "\n" for record in records))
+
+
+def read_records(path: Path) -> dict[str, Record]:
+    """The records of a file with one per line, by the names of the runs; empty without the file.
+
+    Raises:
+        CheckpointError: a line that is damaged, with its number.
+    """
+    if not path.exists():
+        return {}
+    records = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            record = Record.model_validate_json(line)
+        except ValidationError as error:
+            raise CheckpointError(f"{path}:{number} is damaged ({_first(error)})") from error
+        records[record.name] = record
+    return records
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong first, in a few words."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def write_spans(path: Path, spans: Mapping[str, Spans]) -> None:

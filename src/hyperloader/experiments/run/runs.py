@@ -1,16 +1,19 @@
 """Making the runs of an experiment one after the other: train, score, keep what is needed."""
 
 import json
-import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
+from hyperloader.backbones.loading import load_tokenizer, where
+from hyperloader.backbones.registry import family_of_type
 from hyperloader.checkpoint import CHECKPOINTS, load_checkpoint
 from hyperloader.config import Recipe
 from hyperloader.corpora.corpus import Corpus
@@ -20,29 +23,37 @@ from hyperloader.evaluation.metrics import ScoredExample, score_examples
 from hyperloader.experiments.plan.grid import Run
 from hyperloader.experiments.plan.spec import RANDOM, differences
 from hyperloader.experiments.run.environment import environment
-from hyperloader.experiments.run.random_backbone import random_backbone
+from hyperloader.experiments.run.folder import ResultsFolder
 from hyperloader.experiments.run.record import (
     PREDICTIONS,
-    Outcome,
     Record,
+    Result,
     TaskScore,
     write_record,
     write_spans,
 )
-from hyperloader.experiments.run.results import Results
 from hyperloader.experiments.run.times import Clock
-from hyperloader.store import claimed, write_text
+from hyperloader.store import (
+    MANIFEST,
+    Kind,
+    atomic_folder,
+    claimed,
+    remove_checkpoints,
+    write_text,
+)
 from hyperloader.training.interrupt import Interrupted
 from hyperloader.training.loop import Trainer
 from hyperloader.training.progress import progress_console
 from hyperloader.training.run import LOG, RUN, RunFolder
 from hyperloader.training.start import resume_run, start_run
+from hyperloader.trust import load_config
 
 TRACE = "error.txt"
 RANDOM_FOLDER = "random-backbone"
+RANDOM_SEED = 42
 
 
-def is_done(results: Results, run: Run) -> bool:
+def is_done(results: ResultsFolder, run: Run) -> bool:
     """Whether ``run`` is finished. One that failed is not: it is tried again."""
     record = results.record(run.name)
     return record is not None and record.status == "done"
@@ -51,7 +62,7 @@ def is_done(results: Results, run: Run) -> bool:
 def run_all(
     runs: Sequence[Run],
     corpora: Mapping[str, Corpus],
-    results: Results,
+    results: ResultsFolder,
     base: Recipe,
     data: str,
     *,
@@ -93,7 +104,7 @@ def run_all(
 def _record(
     run: Run,
     corpora: Mapping[str, Corpus],
-    results: Results,
+    results: ResultsFolder,
     base: Recipe,
     data: str,
     keep: bool,
@@ -101,10 +112,10 @@ def _record(
 ) -> Record:
     """Make ``run`` and write down what came of it."""
     started = time.monotonic()
-    outcome, error = None, None
+    result, error = None, None
     folder = results.run_folder(run.name)
     try:
-        outcome = _make(run, corpora, results, base, data, console, started)
+        result = _make(run, corpora, results, base, data, console, started)
     except Interrupted as stop:
         raise Interrupted(
             f"stopped in {folder}; the same command resumes there", stop.number
@@ -115,7 +126,7 @@ def _record(
         if not isinstance(reason, HyperloaderError):
             write_text(folder / TRACE, traceback.format_exc())
     record = Record(
-        status="failed" if outcome is None else "done",
+        status="failed" if result is None else "done",
         system=run.system,
         fraction=run.fraction,
         seed=run.seed,
@@ -123,27 +134,29 @@ def _record(
         apart=run.apart,
         settings=differences(run.recipe, base),
         error=error,
-        outcome=outcome,
+        result=result,
         environment=environment(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_record(folder, record)
-    if outcome is not None:
+    if result is not None:
         (folder / TRACE).unlink(missing_ok=True)
         if not keep:
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+            remove_checkpoints(folder / CHECKPOINTS)
+            with suppress(OSError):  # something else lies there
+                (folder / CHECKPOINTS).rmdir()
     return record
 
 
 def _make(
     run: Run,
     corpora: Mapping[str, Corpus],
-    results: Results,
+    results: ResultsFolder,
     base: Recipe,
     data: str,
     console: Console | None,
     started: float,
-) -> Outcome:
+) -> Result:
     folder = results.run_folder(run.name)
     recipe = run.recipe
     if recipe.backbone == RANDOM:
@@ -167,7 +180,7 @@ def _make(
     scoring = time.monotonic() - before
     clock.save(state.step)
     counts = trainer.model.parameter_counts()
-    return Outcome(
+    return Result(
         scores=scores,
         best_step=state.step if state.best_step is None else state.best_step,
         steps=state.step,
@@ -227,3 +240,30 @@ def _validation_curve(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
     entries = [entry for entry in map(json.loads, lines) if entry["kind"] == "validation"]
     return [{key: entry[key] for key in ("step", "loss", "f1")} for entry in entries]
+
+
+def random_backbone(name: str, folder: Path) -> Path:
+    """A copy of the backbone ``name`` with random weights, made in ``folder`` once.
+
+    Shape, vocabulary and tokenizer are the same; weights are as transformers draws them. Returns
+    ``folder``.
+
+    Raises:
+        ConfigError: ``name`` is no backbone of a known family.
+    """
+    if (folder / MANIFEST).is_file():
+        return folder
+    try:
+        config = load_config(where(name))
+        torch.manual_seed(RANDOM_SEED)
+        model = family_of_type(config.model_type).build(config)
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ConfigError(
+            f"no random backbone can be made like {name!r} ({reason}); give --backbone builtin, a "
+            "folder made by save_pretrained or a Hub name"
+        ) from error
+    with atomic_folder(folder, Kind.BACKBONE) as temporary:
+        model.save_pretrained(temporary)
+        load_tokenizer(name).save_pretrained(temporary)
+    return folder

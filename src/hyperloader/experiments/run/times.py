@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperloader.experiments.plan.grid import Run
-from hyperloader.experiments.run.results import Results
+from hyperloader.experiments.run.folder import ResultsFolder
 from hyperloader.store import read_json, write_text
 
 TIMES = "seconds.json"
@@ -45,7 +45,7 @@ class Clock:
         write_text(self.path, json.dumps(times) + "\n")
 
 
-def remaining_seconds(runs: Sequence[Run], results: Results) -> dict[str, float | None]:
+def remaining_seconds(runs: Sequence[Run], results: ResultsFolder) -> dict[str, float | None]:
     """For each run that is not finished the seconds that are left; None while nothing is known.
 
     A step is taken to last as long as those of the finished runs of the same system, or of any
@@ -54,8 +54,8 @@ def remaining_seconds(runs: Sequence[Run], results: Results) -> dict[str, float 
     rates: dict[str, list[float]] = {}
     records = {run.name: results.record(run.name) for run in runs}
     for record in records.values():
-        if record is not None and record.outcome is not None:
-            rate = record.outcome.wall_seconds / record.outcome.steps
+        if record is not None and record.result is not None:
+            rate = record.result.wall_seconds / record.result.steps
             rates.setdefault(record.system, []).append(rate)
     everything = [rate for each in rates.values() for rate in each]
     left: dict[str, float | None] = {}

@@ -1,0 +1,139 @@
+"""Where a command may write: a place that is new, empty, or holds our own work of the same kind.
+
+All is made sure of before the work begins, so that nothing of the user's is ever lost.
+"""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from hyperloader.errors import TargetError
+from hyperloader.store.manifest import LOCK, MANIFEST, Kind, read_manifest, unlisted
+
+
+def claim_target(
+    path: Path | str, kind: Kind, *, overwrite: bool = False, sources: Collection[Path] = ()
+) -> Path:
+    """The absolute path of ``path``, after making sure that a folder may be written there.
+
+    It may be new, empty, or (with ``overwrite``) a folder of the same ``kind`` that holds what its
+    manifest lists and nothing else. It is never a symbolic link, a mount point or the working
+    folder. Call it before the work begins; :func:`atomic_folder` calls it again.
+
+    Args:
+        sources: what is being read; none of them may be ``path`` or lie in it.
+
+    Raises:
+        TargetError: the place holds something else, or cannot be written to.
+    """
+    target = _new_name(path, sources)
+    if not target.exists():
+        _check_parent(target)
+        return target
+    if not target.is_dir():
+        raise TargetError(f"{target} is a file and a {kind} is a folder; choose another place")
+    if target.is_mount() or target == Path.cwd():
+        what = "the folder you are in" if target == Path.cwd() else "a mount point"
+        raise TargetError(f"{target} is {what}; name a new folder inside it")
+    try:
+        if not any(target.iterdir()):
+            _check_parent(target)
+            return target
+        if not (target / MANIFEST).exists():
+            raise TargetError(
+                f"{target} holds other files and no {kind}, so it is left as it is; choose a new "
+                "folder"
+            )
+        manifest = read_manifest(target)
+        foreign = unlisted(target, manifest)
+    except OSError as error:
+        raise TargetError(f"{target} cannot be looked at: {error.strerror}") from error
+    if manifest.kind != kind:
+        raise TargetError(
+            f"{target} holds a {manifest.kind}, which is not replaced by a {kind}; choose a new "
+            "folder"
+        )
+    if foreign:
+        raise TargetError(
+            f"{target} also holds {foreign[0].relative_to(target)}, which hyperloader did not "
+            "write; move it away or choose a new folder"
+        )
+    if not overwrite:
+        raise TargetError(
+            f"{target} holds a {kind} already; choose a new folder, or replace it with --overwrite "
+            "(in Python overwrite=True)"
+        )
+    _check_parent(target)
+    return target
+
+
+def claim_run(
+    path: Path | str, *, leftovers: Collection[str] = (), sources: Collection[Path] = ()
+) -> Path:
+    """As :func:`claim_target` for a folder that grows file by file, such as a run's.
+
+    It may be new, empty, or hold nothing but ``leftovers``: names that a start which failed may
+    leave. Nothing in it is replaced, so it may be a mount point or the working folder.
+    """
+    target = _new_name(path, sources)
+    if not target.exists():
+        _check_parent(target)
+        return target
+    if not target.is_dir():
+        raise TargetError(f"{target} cannot be written: it is a file; choose another place")
+    try:
+        foreign = sorted(p.name for p in target.iterdir() if p.name not in {*leftovers, LOCK})
+    except OSError as error:
+        raise TargetError(f"{target} cannot be looked at: {error.strerror}") from error
+    if foreign:
+        raise TargetError(
+            f"{target} holds other files ({foreign[0]}), which a run could get mixed up with; "
+            "choose a new folder"
+        )
+    return target
+
+
+def claim_file(
+    path: Path | str, *, overwrite: bool = False, sources: Collection[Path] = ()
+) -> Path:
+    """As :func:`claim_target` for a single file: it may be new, empty, or with ``overwrite`` any
+    regular file that is not being read."""
+    target = _new_name(path, sources)
+    if target.is_dir():
+        raise TargetError(f"{target} is a folder; name a file")
+    if target.exists() and not target.is_file():
+        raise TargetError(f"{target} is no regular file; name a file")
+    if target.is_file() and target.stat().st_size and not overwrite:
+        raise TargetError(f"{target} exists already; name another file or add --overwrite")
+    _check_parent(target)
+    return target
+
+
+def _new_name(path: Path | str, sources: Collection[Path]) -> Path:
+    """``path`` made absolute, its parent without links; refused where it is a source or a link."""
+    try:
+        path = Path(path)
+        whole = path.name in ("", "..")
+        target = path.resolve() if whole else path.parent.resolve() / path.name
+        read = {source: Path(source).resolve() for source in sources}
+        is_link = target.is_symlink()
+        if "\0" in str(target):
+            raise ValueError("no name holds a null character")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TargetError(f"{str(path)!r} cannot be written: {error}") from error
+    for source, place in read.items():
+        if target.resolve() == place or target.resolve() in place.parents:
+            what = "is" if target.resolve() == place else "holds"
+            raise TargetError(f"{target} {what} {source}, which is being read; choose a new place")
+    if is_link:
+        raise TargetError(f"{target} is a symbolic link; name the place itself")
+    return target
+
+
+def _check_parent(target: Path) -> None:
+    """Refuse a place below something that is no folder or cannot be written to."""
+    parent = next(p for p in target.parents if p.exists())
+    if not parent.is_dir():
+        raise TargetError(f"{target} cannot be written: {parent} is a file; choose another place")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise TargetError(f"{target} cannot be written: no permission to write in {parent}")
