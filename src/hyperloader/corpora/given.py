@@ -85,12 +85,19 @@ def _examples(task: str, part: str, sentences: Sentences) -> tuple[Example, ...]
     rows = []
     for number, sentence in enumerate(sentences, start=1):
         if not isinstance(sentence, Mapping):
-            kind = type(sentence).__name__
+            odd, kind = _odd_one(sentences)
             raise DataError(
-                f"a sentence is a {kind}; give all as Examples, or all as records", where, number
+                f"a sentence is a {kind}; give all as Examples, or all as records", where, odd
             )
         try:
             rows.append(json.dumps(dict(sentence)))
         except (TypeError, ValueError) as error:
             raise DataError(f"a record that is not JSON: {error}", where, number) from error
     return read_source(Source(where, task, data="\n".join(rows).encode()), part=part)[0]
+
+
+def _odd_one(sentences: Sentences) -> tuple[int, str]:
+    """The number from 1 and the type of the first sentence that is not like the ones before."""
+    first = Example if isinstance(next(iter(sentences), None), Example) else Mapping
+    odd = next(i for i, found in enumerate(sentences, start=1) if not isinstance(found, first))
+    return odd, type(list(sentences)[odd - 1]).__name__
