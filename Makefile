@@ -67,7 +67,7 @@ backbone: $(VENV)/.installed ## Pre-train the builtin backbone anew (TEXT=folder
 
 tagger: $(VENV)/.installed ## Train, score and export the builtin tagger anew (DATA=folder; about an hour)
 	$(BIN)/hyperloader train --recipe builtin-tagger --data $(DATA) --out runs/builtin-tagger
-	$(BIN)/hyperloader export runs/builtin-tagger $(BUILTIN)/tagger --precision bf16 --overwrite
+	$(BIN)/hyperloader export runs/builtin-tagger $(BUILTIN)/tagger --precision bfloat16 --overwrite
 	$(BIN)/hyperloader evaluate builtin --data $(DATA) --output results/builtin-tagger/scores.json
 
 clean: ## Remove the virtual environment and caches

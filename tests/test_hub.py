@@ -100,6 +100,8 @@ def test_what_is_shared_tags_the_same_elsewhere(
     uploads.to_cache(tmp_path / "cache")
     there = Tagger.from_pretrained("me/tagger", cache_dir=tmp_path / "cache", local_files_only=True)
     same_answers(there, tagger)
+    for card in (tmp_path / "cache").rglob("README.md"):  # edited on the Hub's page
+        card.write_text("Another text.")
     same = Tagger.from_pretrained(
         "me/tagger", cache_dir=tmp_path / "cache", local_files_only=True, revision=COMMIT
     )

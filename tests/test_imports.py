@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # A part may import from the layers above its own, and from its own part. Parts of one layer stay
 # apart unless they stand in TOGETHER.
 LAYERS = (
-    {"types", "tags", "errors", "store", "trust", "config", "builtin", "calibration"},
+    {"types", "tags", "errors", "store", "trust", "words", "config", "builtin", "calibration"},
     {"backbones"},
     {"corpora", "codec", "modeling"},
     {"outputs"},
@@ -32,6 +32,8 @@ TOGETHER = {
     "builtin": {"errors"},
     "config": {"errors"},
     "store": {"errors"},
+    "words": {"errors"},
+    "checkpoint": {"model_card"},
     "trust": {"builtin", "errors", "store"},
     "tagger": {"evaluation"},
     "benchmarks": {"experiments"},

@@ -1,5 +1,6 @@
 """The model card: what the Hub reads of it, and what it says."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from helpers import LABELS, tiny_codec, tiny_model
+from hyperloader.checkpoint import calibrate_checkpoint
 from hyperloader.errors import ConfigError
 from hyperloader.model_card import model_card
 from hyperloader.tagger import Tagger
@@ -101,3 +103,22 @@ def test_scores_of_something_else_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         model_card(tagger, metrics=metrics)
+
+
+def test_calibration_changes_one_line_of_an_edited_card(tagger: Tagger, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    tagger.save_pretrained(folder)
+    before = (folder / "README.md").read_text()
+    calibration = Tagger.from_pretrained().calibration
+    assert calibration is not None
+    calibrate_checkpoint(folder, calibration)
+    after = (folder / "README.md").read_text()
+    changed = [
+        (one, other)
+        for one, other in zip(before.splitlines(), after.splitlines(), strict=True)
+        if one != other
+    ]
+    ((one, other),) = changed
+    assert "not calibrated" in one
+    assert "calibrated, one temperature per task" in other
+    assert Tagger.from_pretrained(folder).calibration == calibration

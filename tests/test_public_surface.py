@@ -13,7 +13,7 @@ import hyperloader
 NAMES = {
     *("Tagger", "TaggedText", "TaggedSpan", "Alternative"),
     *("train", "resume", "load_corpora", "Corpus", "Example", "Span"),
-    *("ModelConfig", "TaggingModel"),
+    *("ModelConfig", "TaggingModel", "trust_backbone"),
     *("HyperloaderError", "CheckpointError", "ConfigError", "DataError", "TrainingError"),
 }
 TAGGER = {

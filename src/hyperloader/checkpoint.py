@@ -16,6 +16,7 @@ from hyperloader.calibration import Calibration
 from hyperloader.codec.codec import Codec, CodecConfig
 from hyperloader.codec.light_tokenizer import LightTokenizer, light_tokenizer
 from hyperloader.errors import CheckpointError, ConfigError
+from hyperloader.model_card import recalibrated
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_model, read_config, write_model
 from hyperloader.outputs.registry import output_named
@@ -105,6 +106,10 @@ def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
             dirs_exist_ok=True,
         )
         _write_calibration(temporary, calibration)
+        if (card := temporary / CARD).is_file():
+            text = recalibrated(card.read_text(encoding="utf-8"), calibration)
+            card.unlink()  # it may be the same file as the old one's
+            card.write_text(text, encoding="utf-8")
 
 
 def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:

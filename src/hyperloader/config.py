@@ -5,14 +5,21 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hyperloader.errors import ConfigError, unknown
 
 _M = TypeVar("_M", bound=BaseModel)
+
+
+# Recipes of earlier runs have the short name.
+Precision = Annotated[
+    Literal["float32", "bfloat16"],
+    BeforeValidator(lambda value: "bfloat16" if value == "bf16" else value),
+]
 
 
 class Section(BaseModel):
@@ -66,7 +73,7 @@ class OptimisationSection(Section):
     betas: tuple[float, float] = Field((0.9, 0.999), description="of adamw")
     epsilon: float = Field(1e-8, gt=0, description="of adamw")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Precision = "float32"
 
     def peak_rate(self, parameter: str) -> float:
         """The highest learning rate of the parameter with this name."""

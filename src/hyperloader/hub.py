@@ -28,7 +28,6 @@ def is_repository(name: str | Path) -> bool:
 
 def fetch(
     repository: str,
-    *,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,

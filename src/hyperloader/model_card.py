@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-import yaml
-
 from hyperloader.builtin import BUILTIN, examples
 from hyperloader.calibration import Calibration
 from hyperloader.codec.codec import Codec
@@ -17,6 +15,8 @@ from hyperloader.modeling.attached import AttachedModel
 
 TAGS = ("token-classification", "named-entity-recognition", "slot-filling", "hyperloader")
 _ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+_SCORES_OF_SPANS = "- **Scores of spans**: "
 
 
 class Evaluated(Protocol):
@@ -60,6 +60,8 @@ def model_card(
     """
     if metrics is not None and not isinstance(metrics, Mapping):
         metrics = metrics.to_dict()
+    import yaml  # not needed for tagging
+
     scores = _scores(metrics, tagger.codec.labels)
     known = examples() if sentences is None else sentences
     sentences = {task: known[task] for task in tagger.codec.labels if task in known}
@@ -69,6 +71,16 @@ def model_card(
     )
     body = "\n\n".join(_body(tagger, name, title, license, metrics, scores, sentences))
     return f"---\n{front}---\n\n{body}\n"
+
+
+def recalibrated(card: str, calibration: Calibration) -> str:
+    """``card`` with what it says of calibration brought up to date; all else stays as it is."""
+    return "".join(
+        f"{_SCORES_OF_SPANS}{_calibrated(calibration)}\n"
+        if line.startswith(_SCORES_OF_SPANS)
+        else line
+        for line in card.splitlines(keepends=True)
+    )
 
 
 def _front_matter(
@@ -166,7 +178,7 @@ def _body(
             f"- **Method**: `{model.config.method}`: {model.method.summary}",
             f"- **Backbone**: {_backbone(model.backbone_name)}",
             f"- **Parameters**: {counts['total']:,}, of which {counts['trainable']:,} were trained",
-            f"- **Scores of spans**: {_calibrated(tagger.calibration)}",
+            f"{_SCORES_OF_SPANS}{_calibrated(tagger.calibration)}",
             *([f"- **Licence**: {license}"] if license else []),
         ]
     )

@@ -64,16 +64,14 @@ class Tagger:
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> "Tagger":
-        """Load a checkpoint folder, the best checkpoint of a training run, the builtin tagger, or
-        a tagger from the Hugging Face Hub.
+        """Load a checkpoint, the best one of a training run, the builtin tagger, or one on the Hub.
 
         Args:
-            path: a folder, ``builtin``, or ``owner/name`` on the Hub. It is looked up on the Hub
-                if there is neither such a folder nor a folder ``owner`` here, or if ``revision``
-                is given.
+            path: a folder, ``builtin``, or ``owner/name`` on the Hub, if there is neither such a
+                folder nor a folder ``owner`` here, or if ``revision`` is given.
             device: such as ``cuda``; default: the CPU.
-            precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, scores and now and
-                then an answer differ a little: docs/decoding.md).
+            precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, and answers
+                differ a little: docs/decoding.md).
             tagging_only: start without transformers, in less than half the time, if that gives
                 the same tagger. False: ``model`` is also for training and for ``generate``.
             revision: a branch, tag or commit on the Hub.
@@ -87,13 +85,7 @@ class Tagger:
         """
         tagging.check_precision(precision, PRECISIONS)
         if revision is not None or hub.is_repository(path):
-            path = hub.fetch(
-                str(path),
-                revision=revision,
-                cache_dir=cache_dir,
-                local_files_only=local_files_only,
-                token=token,
-            )
+            path = hub.fetch(str(path), revision, cache_dir, local_files_only, token)
         checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
         tagging.place(checkpoint.model, device, precision)
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
@@ -240,14 +232,12 @@ class Tagger:
         min_score: float = 0.0,
         alternatives: int = 0,
     ) -> Iterator[Any]:
-        """Tag a stream of texts, in order, holding four batches in memory at most.
+        """As :meth:`tag`, for a stream: in order, holding four batches in memory at most.
 
         Args:
             task: one task for all texts, or an iterable with one per text, read along with them.
             as_tuples: ``texts`` are pairs (text, context), and so are the results:
                 (:class:`TaggedText`, context). The context is passed through untouched.
-
-        The other arguments and errors are those of :meth:`tag`.
 
         Example:
             >>> rows = [("play some jazz", {"id": 7})]
@@ -315,9 +305,8 @@ class Tagger:
         Args:
             precision: of the stored parameters: float32, or bfloat16 (half the space, rounded).
             whole: store the frozen backbone too; default: only if no name brings it back.
-            license: for the model card, such as ``apache-2.0``.
-            metrics: scores for the model card: what :meth:`evaluate` gives.
-            name: ``owner/name`` on the Hub for the model card's examples; default: ``path``.
+            license, metrics: for the model card; metrics are what :meth:`evaluate` gave.
+            name: ``owner/name`` on the Hub, for the card's examples; default: ``path``.
             overwrite: replace a checkpoint that ``path`` holds; nothing else is ever replaced.
 
         Raises:
@@ -358,12 +347,10 @@ class Tagger:
         Raises:
             CheckpointError: no access, or no connection.
         """
-        backbone = self.model.backbone_name
 
         def save(folder: Path) -> None:
-            whole = True if backbone and Path(backbone).is_dir() else None
             about: dict[str, Any] = {"license": license, "metrics": metrics, "name": repository}
-            self.save_pretrained(folder, precision=precision, whole=whole, **about)
+            self.save_pretrained(folder, precision=precision, **about)
 
         return hub.share(save, repository, private=private, token=token, message=message)
 

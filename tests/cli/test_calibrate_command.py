@@ -79,7 +79,7 @@ def test_what_is_exported_is_calibrated_too_and_can_be_anew(
     run: Path, data: Path, tmp_path: Path
 ) -> None:
     shipped = tmp_path / "shipped"
-    assert cli("export", run, shipped, "--precision", "bf16").code == 0
+    assert cli("export", run, shipped, "--precision", "bfloat16").code == 0
     assert load_checkpoint(shipped).calibration == load_checkpoint(run).calibration
     assert "give --data DIR" in refused("calibrate", shipped)
     done = cli("calibrate", shipped, "--data", data, "--json")

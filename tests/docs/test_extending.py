@@ -15,15 +15,15 @@ from helpers import methods_on, tiny_model
 from hyperloader.backbones.bert.family import Bert
 from hyperloader.backbones.loading import meta_backbone
 from hyperloader.backbones.registry import FAMILIES, family_of
-from hyperloader.corpora.formats import FORMATS, WRITERS
+from hyperloader.corpora.formats import EXTENSIONS, FORMATS, WRITERS
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.errors import ConfigError, DataError
+from hyperloader.errors import ConfigError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import METHODS
 from hyperloader.modeling.modules.registry import KINDS
 from hyperloader.tagger import Tagger
-from training_helpers import cli, make_trainer
+from training_helpers import cli, corpora, make_trainer, write_data
 
 PAGE = ROOT / "docs" / "extending.md"
 
@@ -32,7 +32,7 @@ PAGE = ROOT / "docs" / "extending.md"
 def run_example() -> Iterator[Any]:
     """Runs the example under a heading; what it registers is gone after the test."""
     registries: list[dict[str, Any]] = [METHODS, KINDS, FAMILIES, FORMATS, WRITERS]
-    before = [dict(registry) for registry in registries]
+    before, extensions = [dict(registry) for registry in registries], list(EXTENSIONS)
 
     def run(heading: str) -> None:
         (section,) = re.findall(
@@ -45,6 +45,7 @@ def run_example() -> Iterator[Any]:
     for registry, content in zip(registries, before, strict=True):
         registry.clear()
         registry.update(content)
+    EXTENSIONS[:] = extensions
 
 
 def test_a_method_is_counted_and_refused_twice(run_example: Any) -> None:
@@ -95,6 +96,27 @@ def test_a_kind_computes_what_it_says(run_example: Any) -> None:
     assert not torch.equal(scale[0], scale[1])
 
 
+def test_a_format_is_recognised_read_and_written(run_example: Any, tmp_path: Path) -> None:
+    corpus = corpora()["dining"]
+    write_data(tmp_path / "conll")
+    source, target = tmp_path / "conll" / "dining", tmp_path / "slash" / "dining"
+    assert cli("data", "convert", source, target, "--to", "slash").code == 2
+    run_example("A file format")
+    done = cli("data", "convert", source, target, "--to", "slash")
+    assert done.code == 0, done
+    assert (target / "test.slash").read_text().count("/B-") == sum(
+        len(e.spans) for e in corpus.splits["test"]
+    )
+    read = load_corpora(tmp_path / "slash")["dining"].splits
+    for part, examples in corpus.splits.items():
+        assert [(e.words, e.spans) for e in read[part]] == [(e.words, e.spans) for e in examples]
+    said = cli("data", "stats", tmp_path / "slash")
+    assert "slash" in said.out + said.err
+    (target / "train.slash").write_text("a/B-x\nb/I- c/O\n")
+    refused = cli("data", "stats", target)
+    assert (refused.code, "train.slash" in refused.err) == (2, True)
+
+
 def test_a_family_carries_every_method_whose_places_it_has(
     run_example: Any, tmp_path: Path
 ) -> None:
@@ -129,26 +151,3 @@ def test_a_family_carries_every_method_whose_places_it_has(
         assert family_of(tagger.model.backbone) is family
         assert tagger.codec.config.max_source_tokens == 40
         assert len(tagger.tag("a table for two at noon " * 20, "dining").words) == 120
-
-
-def test_a_format_is_recognised_read_written_and_listed(run_example: Any, tmp_path: Path) -> None:
-    run_example("A format")
-    folder = tmp_path / "music"
-    folder.mkdir()
-    (folder / "train.txt").write_text("play/O abba/B-artist\n\nand/or/O queen/B-artist now/O\n")
-    (folder / "dev.txt").write_text("stop/O\n")
-    stats = cli("data", "stats", folder).out
-    assert "train.txt read as slashes because 100% of its words end in a tag: word/O" in stats
-    assert (
-        "slashes: word/tag, one sentence per line (.txt) [also written]"
-        in cli("data", "formats").out
-    )
-    examples = load_corpora(folder)["music"].splits["train"]
-    assert [example.words for example in examples] == [("play", "abba"), ("and/or", "queen", "now")]
-    assert {span.label for example in examples for span in example.spans} == {"artist"}
-    cli("data", "convert", folder, tmp_path / "back", "--to", "conll")
-    cli("data", "convert", tmp_path / "back", tmp_path / "again", "--to", "slashes")
-    assert (tmp_path / "again" / "validation.txt").read_text() == "stop/O\n"
-    (folder / "train.txt").write_text("play/O abba/Q-artist\n")
-    with pytest.raises(DataError, match=r"train\.txt:1: 'Q-artist' is not a tag of the bio scheme"):
-        load_corpora(folder)

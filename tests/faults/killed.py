@@ -76,7 +76,7 @@ def exporting(world: Any) -> Iterator[tuple[str, str | None]]:
         if number % 2:
             shutil.copytree(world.export, target)
         moment = world.rng.uniform(0, lasts)
-        options = ("export", world.run, target, "--precision", "bf16", "--overwrite")
+        options = ("export", world.run, target, "--precision", "bfloat16", "--overwrite")
         command(*options, kill_after=moment)
         problem = None
         try:

@@ -90,14 +90,14 @@ def test_accumulation_and_bf16_do_the_same(prepared: Path, tmp_path: Path) -> No
     for name, training in {
         "one": {},
         "four": {"gradient_accumulation": 4},
-        "bf16": {"precision": "bf16"},
+        "bfloat16": {"precision": "bfloat16"},
     }.items():
         chosen = recipe(backbone={"dropout": 0.0}, training={"steps": 4, **training})
         start_pretraining(chosen, None, tmp_path / name, prepared=prepared).train()
         losses[name] = [entry["loss"] for entry in log(tmp_path / name)]
     assert losses["four"] == pytest.approx(losses["one"], rel=1e-5)
-    assert losses["bf16"] == pytest.approx(losses["one"], rel=2e-2)
-    assert losses["bf16"] != losses["one"]
+    assert losses["bfloat16"] == pytest.approx(losses["one"], rel=2e-2)
+    assert losses["bfloat16"] != losses["one"]
 
 
 def test_adafactor_is_resumed_exactly(prepared: Path, tmp_path: Path) -> None:

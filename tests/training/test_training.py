@@ -89,7 +89,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path: Path) -> No
 
 def test_bf16_trains_close_to_float32_and_both_run_in_one_process(tmp_path: Path) -> None:
     found = []
-    for precision in ("float32", "bf16", "float32"):
+    for precision in ("float32", "bfloat16", "float32"):
         out = tmp_path / f"{precision}{len(found)}"
         trainer = make_trainer(out, dropout=0, training={"steps": 4, "precision": precision})
         trainer.train()

@@ -55,7 +55,7 @@ def export(
     tagger = Tagger.from_pretrained(run, tagging_only=False)
     tagger.save_pretrained(
         folder,
-        precision={"bf16": "bfloat16"}.get(precision, precision),
+        precision=precision,
         whole=whole or None,
         license=license,
         metrics=metrics,

@@ -72,8 +72,6 @@ app.command()(verify.verify)
 app.add_typer(benchmark.app, name="benchmark")
 app.command()(pretrain.pretrain)
 app.command("pretrain-check")(pretrain.check_leaks)
-
-
 app.command()(doctor.doctor)
 
 

@@ -78,26 +78,24 @@ def _examples(task: str, part: str, sentences: Sentences) -> tuple[Example, ...]
             f"task {task!r} has a path for its {part} part; give sentences, or one path to a "
             "folder with all tasks in place of the mapping"
         )
-    where = Path(f"{task}/{part}")
-    if all(isinstance(sentence, Example) for sentence in sentences):
-        given = [sentence for sentence in sentences if isinstance(sentence, Example)]
+    where, sentences = Path(f"{task}/{part}"), list(sentences)
+    if not sentences:
+        return ()
+    as_examples = isinstance(sentences[0], Example)
+    for number, sentence in enumerate(sentences, start=1):
+        if not isinstance(sentence, Example if as_examples else Mapping):
+            kind = type(sentence).__name__
+            raise DataError(
+                f"a sentence is a {kind}; give all as Examples, or all as records", where, number
+            )
+    if as_examples:
+        given = (sentence for sentence in sentences if isinstance(sentence, Example))
         return tuple(e if e.task == task else replace(e, task=task) for e in given)
     rows = []
-    for number, sentence in enumerate(sentences, start=1):
-        if not isinstance(sentence, Mapping):
-            odd, kind = _odd_one(sentences)
-            raise DataError(
-                f"a sentence is a {kind}; give all as Examples, or all as records", where, odd
-            )
+    records = (sentence for sentence in sentences if isinstance(sentence, Mapping))
+    for number, record in enumerate(records, start=1):
         try:
-            rows.append(json.dumps(dict(sentence)))
+            rows.append(json.dumps(dict(record)))
         except (TypeError, ValueError) as error:
             raise DataError(f"a record that is not JSON: {error}", where, number) from error
     return read_source(Source(where, task, data="\n".join(rows).encode()), part=part)[0]
-
-
-def _odd_one(sentences: Sentences) -> tuple[int, str]:
-    """The number from 1 and the type of the first sentence that is not like the ones before."""
-    first = Example if isinstance(next(iter(sentences), None), Example) else Mapping
-    odd = next(i for i, found in enumerate(sentences, start=1) if not isinstance(found, first))
-    return odd, type(list(sentences)[odd - 1]).__name__

@@ -83,7 +83,7 @@ def write_backbone(
     precision: str = "float32",
 ) -> None:
     """Write a folder that transformers and ``--backbone`` read, into an existing ``folder``."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     config = backbone.config.to_dict() | {"dtype": str(dtype).removeprefix("torch.")}
     T5Config.from_dict(config).save_pretrained(folder)
     tensors = {

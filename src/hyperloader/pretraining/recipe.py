@@ -5,7 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hyperloader.config import OptimisationSection, Section, parse_model, read_recipe, recipe_names
+from hyperloader.config import (
+    OptimisationSection,
+    Precision,
+    Section,
+    parse_model,
+    read_recipe,
+    recipe_names,
+)
 
 Objective = Literal["spans", "words", "restore", "copy"]
 FOLDER = "pretrain"
@@ -117,7 +124,7 @@ class PretrainRecipe(Section):
     objectives: ObjectivesSection = ObjectivesSection()
     training: PretrainingSection = PretrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
-    export: Literal["bf16", "float32"] = Field("bf16", description="of the finished backbone")
+    export: Precision = Field("bfloat16", description="of the finished backbone")
 
     @model_validator(mode="before")
     @classmethod

@@ -11,6 +11,8 @@ from hyperloader.store.reading import file_hash, read_json
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+# The model card: nothing reads it, and people edit it, on the Hub's pages too.
+PROSE = "README.md"
 # What a loader would look at if it lay in a folder, be it listed or not.
 _LOADABLE = (".json", ".jinja", ".model", ".safetensors", ".py", *_PICKLES)
 
@@ -60,7 +62,8 @@ def check_folder(folder: Path) -> Manifest:
     try:
         manifest = _manifest_or_refuse(folder)
         for name, entry in manifest.files.items():
-            _check_file(folder, name, entry)
+            if name != PROSE:
+                _check_file(folder, name, entry)
         for path in unlisted(folder, manifest):
             if path.suffix in _LOADABLE or path.parent != folder:
                 raise CheckpointError(

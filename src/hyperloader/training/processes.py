@@ -22,8 +22,8 @@ def make_accelerator() -> Accelerator:
 
 
 def autocast(accelerator: Accelerator, precision: str) -> AbstractContextManager[None]:
-    """A block computed in ``precision``: ``bf16``, or whatever the tensors are."""
-    enabled = precision == "bf16"
+    """A block computed in ``precision``: ``bfloat16``, or whatever the tensors are."""
+    enabled = precision == "bfloat16"
     return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=enabled)
 
 

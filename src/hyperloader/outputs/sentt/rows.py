@@ -16,7 +16,7 @@ from hyperloader.codec.windows import EncodedWindow
 
 # A row's least room in tokens. Wider rows leave fewer gaps, but attention looks at all of a row.
 ROOM = 96
-# Added to the attention of two tokens of different sentences; finite, so that bf16 is safe.
+# Added to the attention of two tokens of different sentences; finite, so that bfloat16 is safe.
 FAR = -1e30
 
 
