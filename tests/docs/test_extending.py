@@ -17,7 +17,7 @@ from hyperloader.backbones.loading import meta_backbone
 from hyperloader.backbones.registry import FAMILIES, family_of
 from hyperloader.corpora.formats import EXTENSIONS, FORMATS, WRITERS
 from hyperloader.corpora.registry import load_corpora
-from hyperloader.errors import ConfigError, DataError
+from hyperloader.errors import ConfigError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import METHODS
@@ -151,26 +151,3 @@ def test_a_family_carries_every_method_whose_places_it_has(
         assert family_of(tagger.model.backbone) is family
         assert tagger.codec.config.max_source_tokens == 40
         assert len(tagger.tag("a table for two at noon " * 20, "dining").words) == 120
-
-
-def test_a_format_is_recognised_read_written_and_listed(run_example: Any, tmp_path: Path) -> None:
-    run_example("A format")
-    folder = tmp_path / "music"
-    folder.mkdir()
-    (folder / "train.txt").write_text("play/O abba/B-artist\n\nand/or/O queen/B-artist now/O\n")
-    (folder / "dev.txt").write_text("stop/O\n")
-    stats = cli("data", "stats", folder).out
-    assert "train.txt read as slashes because 100% of its words end in a tag: word/O" in stats
-    assert (
-        "slashes: word/tag, one sentence per line (.txt) [also written]"
-        in cli("data", "formats").out
-    )
-    examples = load_corpora(folder)["music"].splits["train"]
-    assert [example.words for example in examples] == [("play", "abba"), ("and/or", "queen", "now")]
-    assert {span.label for example in examples for span in example.spans} == {"artist"}
-    cli("data", "convert", folder, tmp_path / "back", "--to", "conll")
-    cli("data", "convert", tmp_path / "back", tmp_path / "again", "--to", "slashes")
-    assert (tmp_path / "again" / "validation.txt").read_text() == "stop/O\n"
-    (folder / "train.txt").write_text("play/O abba/Q-artist\n")
-    with pytest.raises(DataError, match=r"train\.txt:1: 'Q-artist' is not a tag of the bio scheme"):
-        load_corpora(folder)
