@@ -108,10 +108,11 @@ def test_a_run_can_be_left_away(tmp_path: Path) -> None:
     unnamed = cli("tag", "--task", "movie", "films by mel brooks", "--json")
     assert named.code == unnamed.code == 0
     assert named.out == unnamed.out
-    assert cli("tag", "--task", "movie", "films", "more films", "--json").out.count("\n") == 2
+    two = cli("tag", "--task", "movie", "more films", "films", "--json")
+    assert two.out.count("\n") == 2
     done = cli("tag", "runs/nowhere", "--task", "movie", "films")
     assert done.code == 2
-    assert "there is no run runs/nowhere; leave it away" in done.err
+    assert "there is no run runs/nowhere; omit it" in done.err
     done = cli("tag", "films by mel brooks")
     assert done.code == 2
     assert "give --task (one of: atis, movie" in done.err

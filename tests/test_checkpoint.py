@@ -15,6 +15,7 @@ from hyperloader.codec.batch import collate, encode_words
 from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.store import LOCK
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
 from hyperloader.trust import trust_backbone
@@ -243,7 +244,7 @@ def assert_same_parameters(one: TaggingModel, other: TaggingModel) -> None:
 
 
 def test_a_run_holds_only_safetensors_json_and_text(run: Path) -> None:
-    files = [p for p in run.rglob("*") if p.is_file()]
+    files = [p for p in run.rglob("*") if p.is_file() and p.name != LOCK]
     assert {p.suffix for p in files} == {".safetensors", ".json", ".jsonl", ".yaml"}
     for path in files:
         start = path.read_bytes()[:2]

@@ -13,11 +13,13 @@ from helpers import tiny_backbone, tiny_codec, tiny_model
 from hyperloader.backbones.loading import load_backbone
 from hyperloader.backbones.t5.light_model import LightT5
 from hyperloader.builtin import examples
-from hyperloader.checkpoint import load_checkpoint, save_checkpoint
+from hyperloader.checkpoint import load_checkpoint, save_checkpoint, write_checkpoint
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.store import Kind, atomic_folder
 from hyperloader.tagger import Tagger
+from hyperloader.trust import trust_backbone
 from hyperloader.types import TaggedText
 
 WITHOUT = """
@@ -101,13 +103,14 @@ def test_what_is_saved_is_what_transformers_would_save(
     full.save_pretrained(tmp_path / "full")
     names = {p.relative_to(tmp_path / "full") for p in (tmp_path / "full").rglob("*.*")}
     assert names == {p.relative_to(without[1]) for p in without[1].rglob("*.*")}
+    folders = (tmp_path / "full", without[1])
     for name in names - {Path("manifest.json")}:
         if name.suffix == ".json":
-            one, other = (
-                json.loads((folder / name).read_text())
-                for folder in (tmp_path / "full", without[1])
-            )
+            one, other = (json.loads((folder / name).read_text()) for folder in folders)
             assert one == other, name
+        elif name.name == "README.md":  # which names its folder
+            cards = ((f / name).read_text().replace(f.name, "-") for f in folders)
+            assert next(cards) == next(cards)
         else:
             assert (tmp_path / "full" / name).read_bytes() == (without[1] / name).read_bytes(), name
     text = "any good thai place"
@@ -144,7 +147,9 @@ def test_another_backbone_is_refused_here_too(tmp_path: Path) -> None:
     tiny_backbone(codec, seed=3).save_pretrained(name)
     config = ModelConfig(tasks=tuple(codec.labels))
     model = TaggingModel(load_backbone(name), config, backbone_name=name)
-    save_checkpoint(tmp_path / "c", model, codec)
+    with atomic_folder(tmp_path / "c", Kind.CHECKPOINT) as folder:
+        write_checkpoint(folder, model, codec)
+    trust_backbone(name)
     tiny_backbone(codec, seed=4).save_pretrained(name)
     with pytest.raises(CheckpointError, match="trained on another backbone"):
         load_checkpoint(tmp_path / "c", tagging_only=True)

@@ -199,7 +199,9 @@ def test_a_head_takes_part() -> None:
         bert_tokenizer(), {"one": ("thing",)}, CodecConfig(max_source_tokens=40, overlap=3)
     )
     config = ModelConfig(method="unipelt-bert", tasks=("one",), prefix_hidden_dim=8)
-    tagger = Tagger(TokenTagger(bert_encoder(1), config, len(codec.tags)), codec)
+    tagger = Tagger(
+        TokenTagger(bert_encoder(1), config, tags={"one": len(codec.tags["one"])}), codec
+    )
     for text, tagged in zip(texts, tagger.tag(texts, "one", alternatives=3), strict=True):
         assert tagged.alternatives is not None
         assert len(tagged.alternatives) == len(text.split())

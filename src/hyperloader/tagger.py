@@ -1,6 +1,7 @@
 """The face that users see: texts in, spans with labels, character offsets and scores out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
@@ -349,11 +350,8 @@ class Tagger:
         Raises:
             CheckpointError: no access, or no connection.
         """
-
-        def save(folder: Path) -> None:
-            about: dict[str, Any] = {"license": license, "metrics": metrics, "name": repository}
-            self.save_pretrained(folder, precision=precision, **about)
-
+        about: dict[str, Any] = {"license": license, "metrics": metrics, "name": repository}
+        save = partial(self.save_pretrained, precision=precision, **about)
         return hub.share(save, repository, private=private, token=token, message=message)
 
     def __repr__(self) -> str:

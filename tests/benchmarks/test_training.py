@@ -25,8 +25,7 @@ LABELS = {"one": ("name", "place"), "two": ("date",)}
 
 
 def test_free_modules_are_those_that_hyperloader_generates() -> None:
-    with benchmark_training._row(FREE):
-        free, _ = planted_model("tiny", LABELS, method=FREE.name)
+    free, _ = planted_model("tiny", LABELS, method=FREE)
     assert FREE.name not in METHODS
     ours, _ = planted_model("tiny", LABELS)
     ids = ours.task_ids(["one", "two"])

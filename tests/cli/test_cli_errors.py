@@ -42,7 +42,7 @@ def train(data: Path, *arguments: object) -> str:
 def test_data_that_are_not_there(tmp_path: Path) -> None:
     assert "no such file or folder" in train(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    assert "no task: looked for one folder a task" in train(tmp_path / "empty")
+    assert "no task: looked for one folder per task" in train(tmp_path / "empty")
     assert "give --data DIR" in refused("train")
 
 
@@ -85,7 +85,7 @@ def test_labels_that_collide(tmp_path: Path) -> None:
     said = train(tmp_path / "data")
     assert "'city.name' and 'city_name' would both be written 'city name'" in said
     (folder / "train.conll").write_text("a B-I\n\nc O\n\n")
-    assert "label 'I' would be read as the tag 'I'" in train(tmp_path / "data")
+    assert "a label may not be named 'I', which tags use" in train(tmp_path / "data")
 
 
 def test_checkpoints_that_cannot_be_used(broken: Path, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_runs_that_are_not_there_or_there_already(run: Path, data: Path, tmp_pat
     assert sorted(run.rglob("*")) == before
     (tmp_path / "file").write_text("hello")
     said = refused("train", "--data", data, "--out", tmp_path / "file", *settings())
-    assert "cannot be written" in said
+    assert "is a file, not a folder; choose another --out" in said
     assert (tmp_path / "file").read_text() == "hello"
 
 
@@ -132,7 +132,6 @@ def test_runs_that_are_not_there_or_there_already(run: Path, data: Path, tmp_pat
     "other",
     [
         ["--set", "seed=3"],
-        ["--steps", "3"],
         ["--seed", "3"],
         ["--task", "home"],
         ["--method", "hyperformer"],
@@ -142,7 +141,7 @@ def test_runs_that_are_not_there_or_there_already(run: Path, data: Path, tmp_pat
     ],
 )
 def test_what_resuming_could_not_follow_is_refused(run: Path, other: list[str]) -> None:
-    assert "--resume goes on with a run as it was" in refused("train", "--resume", run, *other)
+    assert "--resume continues a run as it was" in refused("train", "--resume", run, *other)
 
 
 def test_data_that_changed_since(broken: Path, tmp_path: Path) -> None:
@@ -171,7 +170,9 @@ def small_disk(disk_of: Callable[[int], Path]) -> Path:
 
 def test_a_disk_without_room_for_a_checkpoint(small_disk: Path, data: Path) -> None:
     out = small_disk / "run"
-    said = refused("train", "--data", data, "--out", out, *settings())
+    done = cli("train", "--data", data, "--out", out, *settings())
+    assert done.code == 2
+    said = done.err.splitlines()[-1]
     assert "the disk is full" in said
     assert "step-00000003 was not written" in said
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["step-00000000"]
@@ -191,15 +192,14 @@ def test_a_disk_without_room_for_the_log(data: Path, tmp_path: Path) -> None:
     real = Path.open
 
     def full(self: Path, mode: str = "r", *arguments: object, **options: object) -> object:
-        if self.name == run_module.LOG and mode == "a" and len(log(out)) == 4:
+        if self.name == run_module.LOG and mode == "a" and self.exists() and len(log(out)) == 4:
             raise OSError(28, "No space left on device")
         return real(self, mode, *arguments, **options)  # type: ignore[arg-type, call-overload]
 
-    out.mkdir()
-    (out / run_module.LOG).touch()
     with mock.patch.object(Path, "open", full):
-        said = refused("train", "--data", data, "--out", out, *settings())
-    assert "the disk is full" in said
+        failed = cli("train", "--data", data, "--out", out, *settings())
+    assert failed.code == 2
+    assert "the disk is full" in failed.err.splitlines()[-1]
     done = cli("train", "--resume", out)
     assert done.code == 0, done.err
     assert [entry["step"] for entry in log(out)] == [1, 2, 3, 4, 5, 6]

@@ -127,7 +127,7 @@ def test_methods_table_fits_a_terminal() -> None:
 
 
 def test_an_unusable_backbone_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"known: t5-small, t5-base, .* no folder with a T5 conf"):
+    with pytest.raises(ConfigError, match=r"known: t5-small, t5-base, .* no folder with a conf"):
         call("methods", "--backbone", tmp_path)
 
 

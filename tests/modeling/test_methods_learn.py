@@ -110,7 +110,7 @@ def test_it_beats_the_most_frequent_tag(
 
     stop_after.append(10)
     stopped = cli("train", "--data", data, "--out", run, *options)
-    assert stopped.code == 130, stopped.err
+    assert stopped.code == 143, stopped.err
     stop_after.clear()
     done = cli("train", "--resume", run)
     assert done.code == 0, done.err

@@ -72,10 +72,13 @@ def rewrite(folder: Path, **changes: Any) -> None:
     """Change the state stored in a checkpoint, with a manifest that says it is right."""
     path, manifest = folder / "trainer.json", folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-    files = json.loads(manifest.read_text())
+    listed = json.loads(manifest.read_text())
     content = path.read_bytes()
-    files["trainer.json"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    manifest.write_text(json.dumps(files))
+    listed["files"]["trainer.json"] = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    manifest.write_text(json.dumps(listed))
 
 
 @pytest.mark.parametrize(

@@ -31,16 +31,18 @@ def light_t5(settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Ligh
 
     if not all(map(is_tied, _INPUTS)):
         return None
-    with torch.device("meta"):  # nothing is allocated before it is known to fit
+
+    def build() -> LightT5:
         model = LightT5(config)
-    if is_tied(_HEAD):
-        model.lm_head.weight = model.shared.weight
-    parameters = dict(model.named_parameters())
-    if any(n not in tensors or tensors[n].shape != p.shape for n, p in parameters.items()):
+        if is_tied(_HEAD):
+            model.lm_head.weight = model.shared.weight
+        return model
+
+    with torch.device("meta"):  # nothing is allocated before it is known to fit
+        shapes = {name: parameter.shape for name, parameter in build().named_parameters()}
+    if any(name not in tensors or tensors[name].shape != shapes[name] for name in shapes):
         return None
-    model.to_empty(device="cpu")
-    if is_tied(_HEAD):  # which that has undone
-        model.lm_head.weight = model.shared.weight
+    model = build()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[name])
