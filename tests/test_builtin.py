@@ -110,9 +110,9 @@ def test_a_run_can_be_left_away(tmp_path: Path) -> None:
     assert named.out == unnamed.out
     two = cli("tag", "--task", "movie", "more films", "films", "--json")
     assert two.out.count("\n") == 2
-    done = cli("tag", "runs/nowhere", "--task", "movie", "films")
+    done = cli("tag", "./runs/nowhere", "--task", "movie", "films")
     assert done.code == 2
-    assert "there is no run runs/nowhere; omit it" in done.err
+    assert "there is no run ./runs/nowhere; omit it" in done.err
     done = cli("tag", "films by mel brooks")
     assert done.code == 2
     assert "give --task (one of: atis, movie" in done.err

@@ -34,7 +34,7 @@ LEARNING: dict[str, dict[str, Any]] = {
     "unipelt-bert": {
         "training.learning_rate": 5e-3,
         "training.backbone_learning_rate": 2e-3,
-        "training.steps": 300,
+        "training.steps": 600,
         "model.train_backbone": "all",
     },
     "adapter": {"training.learning_rate": 3e-3},

@@ -101,8 +101,9 @@ def _model(name: str, settings: dict[str, Any], backbone: str, tasks: int) -> "A
     config = ModelConfig(method=name, tasks=tuple(f"task{i}" for i in range(tasks)), **settings)
     with torch.device("meta"):
         # A tagging head depends on the labels, so it is left out here (as published).
+        loaded = meta_backbone(backbone)
         try:
-            return AttachedModel(meta_backbone(backbone), config)
+            return AttachedModel(loaded, config)
         except ConfigError as refused:
             try:
                 return AttachedModel(meta_backbone(ENCODER_BACKBONE), config)
