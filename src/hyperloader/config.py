@@ -73,7 +73,9 @@ class OptimisationSection(Section):
     betas: tuple[float, float] = Field((0.9, 0.999), description="of adamw")
     epsilon: float = Field(1e-8, gt=0, description="of adamw")
     clip_norm: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
-    precision: Precision = "float32"
+    precision: Precision | Literal["auto"] = Field(
+        "float32", description="auto: bfloat16 where the device has instructions for it"
+    )
 
     def peak_rate(self, parameter: str) -> float:
         """The highest learning rate of the parameter with this name."""

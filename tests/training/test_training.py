@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 from hyperloader.checkpoint import best_checkpoint, load_checkpoint
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.errors import ConfigError, DataError, TrainingError
+from hyperloader.training import processes
 from hyperloader.training.loop import Trainer
 from hyperloader.types import Example, Span
 from training_helpers import corpora, evaluator, log, losses, make_trainer, tensors
@@ -253,3 +255,19 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(tmp_path: 
 def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
     make_trainer(tmp_path / "r")
     assert "--resume" in refusal(ConfigError, lambda: make_trainer(tmp_path / "r"))
+
+
+def test_auto_is_bfloat16_only_where_there_are_instructions_for_it(tmp_path: Path) -> None:
+    ends = {}
+    for name, precision, able in (
+        ("auto on a processor that can", "auto", True),
+        ("bfloat16", "bfloat16", False),
+        ("auto on one that cannot", "auto", False),
+        ("float32", "float32", False),
+    ):
+        with mock.patch.object(processes, "has_bfloat16", lambda device, able=able: able):
+            make_trainer(tmp_path / name, training={"steps": 2, "precision": precision}).train()
+        ends[name] = losses(tmp_path / name)
+    assert ends["auto on a processor that can"] == ends["bfloat16"]
+    assert ends["auto on one that cannot"] == ends["float32"]
+    assert ends["bfloat16"] != ends["float32"]

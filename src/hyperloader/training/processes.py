@@ -2,6 +2,7 @@
 
 import os
 from contextlib import AbstractContextManager
+from functools import cache
 
 import torch
 from accelerate import Accelerator
@@ -22,9 +23,22 @@ def make_accelerator() -> Accelerator:
 
 
 def autocast(accelerator: Accelerator, precision: str) -> AbstractContextManager[None]:
-    """A block computed in ``precision``: ``bfloat16``, or whatever the tensors are."""
-    enabled = precision == "bfloat16"
-    return torch.autocast(accelerator.device.type, torch.bfloat16, enabled=enabled)
+    """A block computed in ``precision``: ``bfloat16``, or whatever the tensors are.
+
+    ``auto`` is bfloat16 where the device has instructions for it. A processor without them computes
+    it many times slower than float32.
+    """
+    device = accelerator.device.type
+    enabled = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+    return torch.autocast(device, torch.bfloat16, enabled=enabled)
+
+
+@cache
+def has_bfloat16(device: str) -> bool:
+    """Whether devices of the type ``device`` (cpu, cuda, …) here multiply in bfloat16."""
+    if device == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return device != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def any_process(accelerator: Accelerator, asked: bool) -> bool:
