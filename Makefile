@@ -58,14 +58,14 @@ audit: $(VENV)/.installed ## Look up the pinned packages among published holes (
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
-backbone: $(VENV)/.installed ## Pre-train the builtin backbone anew (TEXT=folder; about two hours)
+backbone: $(VENV)/.installed ## Pre-train the bundled backbone again (TEXT=folder; about two hours)
 	$(BIN)/hyperloader pretrain --recipe builtin --text $(TEXT) --prepared runs/text --out runs/first
 	$(BIN)/hyperloader pretrain --recipe builtin --prepared runs/text --out runs/second --steps 6000 \
 		--set seed=43 --set backbone.start=runs/first/backbone --set tokenizer.folder=null
 	rm -rf $(BUILTIN)/backbone
 	cp -r runs/second/backbone $(BUILTIN)/backbone
 
-tagger: $(VENV)/.installed ## Train, score and export the builtin tagger anew (DATA=folder; about an hour)
+tagger: $(VENV)/.installed ## Train, score and export the bundled tagger again (DATA=folder; about an hour)
 	$(BIN)/hyperloader train --recipe builtin-tagger --data $(DATA) --out runs/builtin-tagger
 	$(BIN)/hyperloader export runs/builtin-tagger $(BUILTIN)/tagger --precision bfloat16 --overwrite
 	$(BIN)/hyperloader evaluate builtin --data $(DATA) --output results/builtin-tagger/scores.json

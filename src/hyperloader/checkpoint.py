@@ -193,7 +193,7 @@ def _read_calibration(path: Path) -> Calibration | None:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         raise CheckpointError(
             f"{path} is not usable ({place}: {error.errors()[0]['msg']}); remove it and calibrate "
-            "anew: hyperloader calibrate"
+            "again: hyperloader calibrate"
         ) from error
 
 

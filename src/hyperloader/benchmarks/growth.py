@@ -1,7 +1,7 @@
 """How the cost of decoding grows with words, labels, tasks and the batch.
 
 One model on one backbone, with made-up labels and planted answers: the sample sentences, their
-spans labelled anew. A row of a growth is one value of what grows, everything else being equal.
+spans labelled again. A row of a growth is one value of what grows, everything else being equal.
 """
 
 from collections.abc import Callable, Sequence

@@ -54,7 +54,7 @@ class MeasuredModel:
     """A model with ``sentences`` to measure and ``earlier`` ones of the same kind.
 
     The first of ``tasks`` is measured; all of them where tasks are mixed. ``planted``: the gold
-    tags are the answers, whatever the model says. ``spec`` makes the subject anew, where needed.
+    tags are the answers, whatever the model says. ``spec`` makes the subject again, where needed.
     """
 
     name: str

@@ -104,7 +104,7 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> int | None:
 
 
 def in_fresh_process(function: Callable[..., T], *arguments: object) -> T:
-    """What ``function`` returns in a process of its own, started anew, on as many threads.
+    """What ``function`` returns in a process of its own, newly started, on as many threads.
 
     Raises:
         HyperloaderError: the process was killed.

@@ -127,7 +127,7 @@ def measure_training(
     Args:
         shapes: ``builtin``, or shapes with random weights.
         data: labelled corpora; default: the sample ones.
-        batch: sentences a step; default: 32, and 8 on t5-base.
+        batch: sentences per step; default: 32, and 8 on t5-base.
 
     Raises:
         ConfigError: no such shape.
@@ -156,7 +156,7 @@ def measure_training(
 def step_cost(
     contender: Trained, shape: str, data: Path | None, batch: int, repeats: int, device: str
 ) -> tuple[StepCost, float]:
-    """The cost of a step, and words a sentence. Memory is right in a process of its own only."""
+    """The cost of a step, and words per sentence. Memory is right in a process of its own only."""
     corpora = sample_corpora() if data is None else load_corpora(data)
     labels = {name: corpus.labels() for name, corpus in corpora.items()}
     model, codec = planted_model(shape, labels, method=contender.method)

@@ -1,4 +1,4 @@
-"""What comes in the box: a small pre-trained T5 (``backbone``) and a tagger on it (``tagger``).
+"""What is bundled: a small pre-trained T5 (``backbone``) and a tagger on it (``tagger``).
 
 Both answer to the name ``builtin`` wherever a backbone or a run is asked for. How they were made:
 MODEL_CARD.md in this folder.

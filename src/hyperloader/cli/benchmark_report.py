@@ -44,7 +44,7 @@ def show_decoding(console: Console, result: "BenchmarkResult") -> None:
 
 def _about(subject: "SubjectResult") -> str:
     parts = [
-        f"{subject.name}: {subject.words_per_sentence:.1f} words a sentence, "
+        f"{subject.name}: {subject.words_per_sentence:.1f} words per sentence, "
         f"{subject.outside_share:.0%} of them O"
     ]
     if subject.mixed_over_single is not None:

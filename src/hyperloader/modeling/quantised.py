@@ -1,6 +1,6 @@
 """The backbone's linear layers in int8, for tagging on the CPU.
 
-Weights are rounded once, symmetrically and with one scale an output; inputs are rounded anew at
+Weights are rounded once, symmetrically and with one scale per output; inputs are rounded again at
 each call, by their own range. Generated weights, embeddings, norms and the output embedding stay as
 they are: they are few products, or decide between near equals.
 """
@@ -32,7 +32,7 @@ def quantise(model: AttachedModel) -> int:
     if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
         raise ConfigError(
             f"int8 is for the CPU and starts from float32, not from {parameter.dtype} on "
-            f"{parameter.device.type}; load the model anew and leave it there"
+            f"{parameter.device.type}; load the model again and leave it there"
         )
     output = model.backbone.get_output_embeddings()
     chosen = [m for m in model.backbone.modules() if isinstance(m, nn.Linear) and m is not output]

@@ -106,7 +106,7 @@ class ResultsFolder:
     def counts(self) -> dict[str, dict[str, Counts]]:
         """Of every finished run the span counts of the scored sentences: run -> task -> counts.
 
-        A run in its own folder is counted anew from its predictions, if the folder holds the gold
+        A run in its own folder is counted again from its predictions, if the folder holds the gold
         spans; otherwise it is left out.
 
         Raises:

@@ -216,7 +216,7 @@ def _trainer(
         change = differences(begun, recipe) or differences(recipe, begun)
         raise ConfigError(
             f"{folder} was begun with other settings ({', '.join(change)}); delete it to make "
-            "the run anew"
+            "the run again"
         )
     trainer = resume_run(folder, corpora, **shared)
     if console is not None:

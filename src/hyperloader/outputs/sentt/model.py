@@ -99,6 +99,6 @@ class TaggingModel(AttachedModel):
 
     @torch.no_grad()
     def generate(self, input_ids: Tensor, *, task: Tasks, **kwargs: Any) -> Any:
-        """Hugging Face ``generate`` of the backbone for ``task`` (a name, one a row, or ids)."""
+        """Hugging Face ``generate`` of the backbone for ``task`` (a name, one per row, or ids)."""
         with self.use(task):
             return self.backbone.generate(input_ids=input_ids, **kwargs)

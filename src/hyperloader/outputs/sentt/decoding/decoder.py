@@ -38,7 +38,7 @@ class Work:
 
 
 class SentTDecoder:
-    """Tags windows with a model; reusable, and made anew when the label sets change.
+    """Tags windows with a model; reusable, and made again when the label sets change.
 
     Args:
         learn: draft words by what they were tagged as before. It saves passes and does not touch

@@ -1,4 +1,4 @@
-"""Guessed answers of a batch: laid out as tokens, checked against scores, and guessed anew."""
+"""Guessed answers of a batch: laid out as tokens, checked against scores, and guessed again."""
 
 from typing import NamedTuple
 

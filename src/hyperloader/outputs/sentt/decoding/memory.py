@@ -14,7 +14,7 @@ LIMIT = 100_000
 class DraftMemory:
     """The last tag of each pair of neighbouring words and of each word, by task.
 
-    At most ``LIMIT`` entries are kept; beyond it everything is forgotten and learnt anew.
+    At most ``LIMIT`` entries are kept; beyond it everything is forgotten and learnt again.
     """
 
     def __init__(self) -> None:
