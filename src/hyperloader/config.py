@@ -61,9 +61,9 @@ class OptimisationSection(Section):
     steps: int = Field(2**18, gt=0)
     batch_size: int = Field(32, gt=0, description="sentences per step, over all processes")
     gradient_accumulation: int = Field(1, gt=0, description="parts that a process cuts a step into")
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    optimizer: Literal["adamw", "adamw_scaled", "adafactor"] = "adamw"
     learning_rate: float = Field(
-        3e-4, gt=0, description="peak; adafactor: relative to the size of each parameter"
+        3e-4, gt=0, description="peak; but for adamw relative to the size of each parameter"
     )
     schedule: Literal["constant", "linear", "rsqrt"] = Field(
         "constant", description="after the warm-up: constant, linear to zero, or 1/sqrt(step)"

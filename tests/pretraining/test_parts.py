@@ -47,6 +47,30 @@ def test_adafactor_is_that_of_transformers() -> None:
     assert not torch.allclose(ours.weight, before)
 
 
+def test_scaled_adamw_gives_every_parameter_a_rate_of_its_own_size() -> None:
+    config = PretrainingSection(optimizer="adamw_scaled", learning_rate=0.01)
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Linear(6, 5) for _ in range(2))
+    for model in (ours, theirs):
+        torch.nn.init.constant_(model.bias, 0.0)  # counts as having a size of a thousandth
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = build_optimizer(ours, config)
+    plain = torch.optim.AdamW([{"params": [p]} for p in theirs.parameters()], betas=config.betas)
+    for _ in range(4):
+        inputs = torch.randn(3, 6)
+        for group in plain.param_groups:
+            size = float(group["params"][0].detach().square().mean().sqrt())
+            group |= {"lr": 0.01 * max(size, 1e-3), "weight_decay": 0.0}
+        for model, steps in ((ours, optimizer), (theirs, plain)):
+            steps.zero_grad()
+            model(inputs).pow(2).sum().backward()
+            steps.step()
+    assert torch.allclose(ours.weight, theirs.weight)
+    assert torch.allclose(ours.bias, theirs.bias)
+    assert ours.bias.abs().max() > 0
+    assert {group["lr"] for group in optimizer.param_groups} == {0.01}
+
+
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [

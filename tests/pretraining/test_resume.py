@@ -11,12 +11,11 @@ import pytest
 import torch
 
 from hyperloader.errors import HyperloaderError
-from hyperloader.pretraining.loop import Pretrainer
 from hyperloader.pretraining.recipe import (
     PretrainRecipe,
 )
 from hyperloader.pretraining.start import resume_pretraining, start_pretraining
-from pretraining_helpers import CHECKPOINT, assert_same_checkpoint, exact, log, recipe
+from pretraining_helpers import CHECKPOINT, assert_same_checkpoint, exact, log, recipe, stop_after
 from training_helpers import in_process
 
 torch.set_num_threads(1)
@@ -100,8 +99,11 @@ def test_accumulation_and_bf16_do_the_same(prepared: Path, tmp_path: Path) -> No
     assert losses["bfloat16"] != losses["one"]
 
 
-def test_adafactor_is_resumed_exactly(prepared: Path, tmp_path: Path) -> None:
-    chosen = recipe(training={"optimizer": "adafactor", "steps": 8, "learning_rate": 0.02})
+@pytest.mark.parametrize("optimizer", ["adafactor", "adamw_scaled"])
+def test_other_optimizers_are_resumed_exactly(
+    prepared: Path, tmp_path: Path, optimizer: str
+) -> None:
+    chosen = recipe(training={"optimizer": optimizer, "steps": 8, "learning_rate": 0.02})
     start_pretraining(chosen, None, tmp_path / "whole", prepared=prepared).train()
     pretrainer = start_pretraining(chosen, None, tmp_path / "cut", prepared=prepared)
     stop_after(pretrainer, 5)
@@ -111,24 +113,6 @@ def test_adafactor_is_resumed_exactly(prepared: Path, tmp_path: Path) -> None:
     assert exact(tmp_path / "cut") == exact(tmp_path / "whole")
     last = CHECKPOINT.format(8)
     assert_same_checkpoint(tmp_path / "cut" / last, tmp_path / "whole" / last)
-
-
-def stop_after(pretrainer: Pretrainer, step: int) -> None:
-    """Ask this process to stop, as Ctrl-C would, once ``step`` is logged."""
-    written = pretrainer.run.log
-
-    class Log:
-        path = pretrainer.run.path
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(run, name)
-
-        def log(self, **entry: Any) -> None:
-            written(**entry)
-            if entry["step"] == step:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    run, pretrainer.run = pretrainer.run, Log()  # type: ignore[assignment]
 
 
 def _run(run: Path, prepared: Path, chosen: PretrainRecipe) -> None:

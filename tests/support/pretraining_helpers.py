@@ -1,6 +1,8 @@
 """Small pre-training runs shared by tests; conftest.py makes the fixtures known."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from hyperloader.modeling.pretrained import read_tensors
+from hyperloader.pretraining.loop import Pretrainer
 from hyperloader.pretraining.recipe import (
     PretrainRecipe,
 )
@@ -76,3 +79,21 @@ def assert_same_checkpoint(one: Path, other: Path) -> None:
     assert json.loads((one / "trainer.json").read_text()) == json.loads(
         (other / "trainer.json").read_text()
     )
+
+
+def stop_after(pretrainer: Pretrainer, step: int) -> None:
+    """Ask this process to stop, as Ctrl-C would, once ``step`` is logged."""
+    written = pretrainer.run.log
+
+    class Log:
+        path = pretrainer.run.path
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(run, name)
+
+        def log(self, **entry: Any) -> None:
+            written(**entry)
+            if entry["step"] == step:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    run, pretrainer.run = pretrainer.run, Log()  # type: ignore[assignment]

@@ -12,6 +12,7 @@ from hyperloader.pretraining.objectives import (
     Ids,
     Pair,
     Symbols,
+    Words,
     copy_words,
     corrupt_spans,
     hide_words,
@@ -30,11 +31,15 @@ from hyperloader.training.sampler import TaskSampler
 
 @dataclass(frozen=True, slots=True)
 class DenoisingBatch:
-    """``source`` and ``target``: (rows, length), padded; lengths depend on the objective alone."""
+    """``source`` and ``target``: (rows, length), padded; lengths depend on the objective alone.
+
+    ``words``: of each row, before any was hidden; None for ``spans``.
+    """
 
     objective: Objective
     source: Ids
     target: Ids
+    words: tuple[Words | None, ...]
 
 
 class Corruption:
@@ -105,6 +110,7 @@ class Corruption:
             objective,
             padded([pair.source for pair in pairs], width, self.symbols.pad),
             padded([pair.target for pair in pairs], target, self.symbols.pad),
+            tuple(pair.words for pair in pairs),
         )
 
     def _first(self, needed: int, random: Generator) -> int:

@@ -9,15 +9,18 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from rich.console import Console
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from hyperloader.errors import TrainingError
 from hyperloader.pretraining.backbone import write_backbone
 from hyperloader.pretraining.batches import Corruption, DenoisingBatch, Sequences
+from hyperloader.pretraining.distillation import Lesson, with_words
 from hyperloader.pretraining.measures import Denoiser, HeldOut, tensors
 from hyperloader.pretraining.objectives import Symbols
 from hyperloader.pretraining.prepared import Prepared
 from hyperloader.pretraining.recipe import PretrainRecipe
+from hyperloader.pretraining.teaching import Teaching
 from hyperloader.training.engine import LoopState, StepResult, TrainingLoop
 from hyperloader.training.processes import autocast
 from hyperloader.training.run import RunFolder
@@ -48,7 +51,7 @@ class Pretrainer(TrainingLoop[PretrainerState]):
 
     Raises:
         ConfigError: the batch size does not divide by processes times accumulation, or the
-            tokenizer has too few sentinels.
+            tokenizer has too few sentinels, or the teacher cannot be had.
     """
 
     title = "pre-training"
@@ -75,11 +78,19 @@ class Pretrainer(TrainingLoop[PretrainerState]):
             seed=recipe.seed,
         )
         self.held_out = HeldOut(prepared, corruption, recipe.evaluation.sequences)
-        self.denoiser = Denoiser(backbone, symbols.pad, config.vocabulary)
+        self.teaching = Teaching.of(
+            recipe, prepared, self.held_out.batches["words"], backbone, accelerator.device
+        )
+        self.denoiser = Denoiser(
+            backbone,
+            symbols.pad,
+            config.vocabulary,
+            self.teaching.distiller if self.teaching else None,
+        )
         if config.compile:
             self.denoiser.compile()
         super().__init__(
-            backbone,
+            self.denoiser if self.teaching else backbone,  # with the maps to the teacher
             self.denoiser,
             config,
             PretrainerState(counts=prepared.counts),
@@ -93,7 +104,7 @@ class Pretrainer(TrainingLoop[PretrainerState]):
     def summary(self) -> str:
         """One line on what is trained on what."""
         config = self.recipe.training
-        size = sum(p.numel() for p in self.denoiser.parameters())
+        size = sum(p.numel() for p in self.denoiser.backbone.parameters())
         tokens = sum(len(text) for text in self.sequences.texts.values())
         return (
             f"{size:,} parameters, {tokens:,} sub-tokens of text in "
@@ -108,7 +119,9 @@ class Pretrainer(TrainingLoop[PretrainerState]):
             TrainingError: the text is not the one that the run was started with.
             CheckpointError: what is stored does not fit.
         """
-        state = self.run.restore(folder, PretrainerState, self.denoiser.backbone, self.optimizer)
+        state = self.run.restore(folder, PretrainerState, self.trained, self.optimizer)
+        if self.teaching is not None:
+            self.teaching.restore(folder)
         if state.counts != self.prepared.counts:
             raise TrainingError(
                 f"the text in {self.prepared.folder} is not what {self.run.path} was trained on; "
@@ -139,18 +152,56 @@ class Pretrainer(TrainingLoop[PretrainerState]):
         pad = self.denoiser.pad
         sizes = torch.stack([target.ne(pad).sum(), source.ne(pad).sum()])
         targets, sources = (int(n) for n in self.accelerator.reduce(sizes, reduction="sum"))
+        lesson, divisor = self._lesson(batch, targets)
         parts = self.config.gradient_accumulation
-        loss, norm = self._update(
-            step, at, [(source[part::parts], target[part::parts]) for part in range(parts)], targets
+        losses, norm = self._update(
+            step,
+            at,
+            [
+                (
+                    source[part::parts],
+                    target[part::parts],
+                    None if lesson is None else lesson.part(part, parts),
+                )
+                for part in range(parts)
+            ],
+            divisor,
         )
         self.state.tokens += targets + sources
         self.state.drawn = drawn
-        entry = {"objective": batch.objective, "tokens": self.state.tokens}
-        return StepResult(loss, norm, targets + sources, entry)
+        entry: dict[str, Any] = {"objective": batch.objective, "tokens": self.state.tokens}
+        if lesson is not None:
+            entry["distillation"] = losses[1] / self.recipe.distillation.weight
+        return StepResult(losses[0], norm, targets + sources, entry)
+
+    def _lesson(self, batch: DenoisingBatch, targets: int) -> tuple[Lesson | None, float | Tensor]:
+        """What a teacher says of ``batch``, and what the losses of the step are divided by.
+
+        Args:
+            targets: tokens of the targets, over all processes.
+        """
+        if self.teaching is None:
+            return None, targets
+        accelerator, lesson, words = self.accelerator, None, 1
+        if with_words(batch.objective):
+            with autocast(accelerator, self.config.precision):
+                lesson = self.teaching.lesson(batch)
+            count = torch.tensor(len(lesson.rows), device=accelerator.device)
+            words = max(1, int(accelerator.reduce(count, reduction="sum")))
+        divisor = [targets, words / self.recipe.distillation.weight]
+        return lesson, torch.tensor(divisor, device=accelerator.device)
+
+    def _peak_rate(self, parameter: str) -> float:
+        """The maps to a teacher have a rate of their own."""
+        factor = self.recipe.distillation.map_rate if parameter.startswith("distiller.") else 1.0
+        return super()._peak_rate(parameter) * factor
 
     def _evaluate(self) -> dict[str, Any]:
         with autocast(self.accelerator, self.recipe.training.precision):
-            return self.held_out(self.denoiser)
+            found: dict[str, Any] = self.held_out(self.denoiser)
+            if self.teaching is not None:
+                found["distillation_loss"] = self.teaching.measure(self.denoiser)
+        return found
 
     def _record(self, found: dict[str, Any]) -> None:
         state = self.state
@@ -170,3 +221,5 @@ class Pretrainer(TrainingLoop[PretrainerState]):
 
     def _write(self, folder: Path) -> None:
         write_backbone(folder, self.denoiser.backbone, self.prepared.tokenizer)
+        if self.teaching is not None:
+            self.teaching.write(folder)

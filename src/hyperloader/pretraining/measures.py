@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from hyperloader.pretraining.batches import Corruption, DenoisingBatch, held_out_pairs
+from hyperloader.pretraining.distillation import Distiller, Lesson
 from hyperloader.pretraining.objectives import Symbols
 from hyperloader.pretraining.prepared import Prepared
 from hyperloader.pretraining.recipe import Objective
@@ -23,31 +24,59 @@ class Denoiser(nn.Module):
     Args:
         vocabulary: ``full`` tells each target token from the whole vocabulary, ``batch`` from the
             tokens that occur in the batch, a tenth of it or less. Measures always take all.
+        distiller: tells what is lost of a teacher's lesson.
     """
 
-    def __init__(self, backbone: PreTrainedModel, pad: int, vocabulary: str = "full") -> None:
+    def __init__(
+        self,
+        backbone: PreTrainedModel,
+        pad: int,
+        vocabulary: str = "full",
+        distiller: Distiller | None = None,
+    ) -> None:
         super().__init__()
         self.backbone, self.pad, self.vocabulary = backbone, pad, vocabulary
+        self.distiller = distiller
 
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy summed over the tokens of ``target`` (rows, length) that are no padding."""
+    def forward(self, source: Tensor, target: Tensor, lesson: Lesson | None = None) -> Tensor:
+        """Cross-entropy summed over the tokens of ``target`` (rows, length) that are no padding.
+
+        With a distiller (2): that, and its loss summed over the words of ``lesson``.
+        """
         output, ids = self.backbone.get_output_embeddings().weight, target
         if self.vocabulary == "batch":
             present = torch.unique(torch.cat([source.flatten(), target.flatten()]))
             output, ids = output[present], torch.searchsorted(present, target)
         asked = target.ne(self.pad)
-        logits = self.states(source, target)[asked] @ output.T
-        return F.cross_entropy(logits.float(), ids[asked], reduction="sum")
+        hidden = self.encode(source, every=lesson is not None)
+        logits = self.states(source, target, hidden[-1])[asked] @ output.T
+        loss = F.cross_entropy(logits.float(), ids[asked], reduction="sum")
+        if self.distiller is None:
+            return loss
+        if lesson is not None:
+            taught = self.distiller(hidden, source, lesson)
+        else:  # processes exchange the gradients of all parameters
+            taught = torch.stack([p.sum() * 0.0 for p in self.distiller.parameters()]).sum()
+        return torch.stack([loss, taught])
 
-    def states(self, source: Tensor, target: Tensor) -> Tensor:
+    def encode(self, source: Tensor, *, every: bool = False) -> tuple[Tensor, ...]:
+        """The encoder's states (rows, length, d), the normalised last ones at the end; with
+        ``every`` those before the first layer and after each of the others before them."""
+        found = self.backbone.encoder(
+            input_ids=source,
+            attention_mask=source.ne(self.pad).long(),
+            output_hidden_states=every,
+        )
+        return (*(found.hidden_states[:-1] if every else ()), found.last_hidden_state)
+
+    def states(self, source: Tensor, target: Tensor, encoded: Tensor | None = None) -> Tensor:
         """What the output embedding is multiplied with (rows, length, d), for every target token,
         given those before it."""
         config, mask = self.backbone.config, source.ne(self.pad).long()
         start = torch.full_like(target[:, :1], config.decoder_start_token_id)
-        encoded = self.backbone.encoder(input_ids=source, attention_mask=mask)
         states = self.backbone.decoder(
             input_ids=torch.cat([start, target[:, :-1]], 1),
-            encoder_hidden_states=encoded.last_hidden_state,
+            encoder_hidden_states=self.encode(source)[-1] if encoded is None else encoded,
             encoder_attention_mask=mask,
             use_cache=False,
         ).last_hidden_state

@@ -47,10 +47,11 @@ class Symbols:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A source and its target, both ending in ``</s>``."""
+    """A source and its target, both ending in ``</s>``, and the words as they were, if any."""
 
     source: Ids
     target: Ids
+    words: "Words | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,11 @@ class Words:
     def lengths(self) -> Ids:
         """The number of sub-tokens of each word."""
         return np.diff(self.starts, append=len(self.ids))
+
+
+def word_parts(words: Words) -> list[Ids]:
+    """The ids of each word."""
+    return np.split(words.ids, words.starts[1:])
 
 
 def noise_counts(length: int, noise: float, mean_span: float) -> tuple[int, int]:
@@ -187,13 +193,13 @@ def hide_words(
     if len(moved) > 1:
         for i, j in zip(moved, np.roll(moved, int(random.integers(1, len(moved)))), strict=True):
             source[i] = parts[j]
-    return Pair(*(_laid_out(row, symbols, first) for row in (source, target)))
+    return Pair(_laid_out(source, symbols, first), _laid_out(target, symbols, first), words)
 
 
 def copy_words(words: Words, symbols: Symbols, *, first: int = 0) -> Pair:
     """``copy``: every word stands in the source and in the target."""
     layout = _interleave(words.ids, words.lengths, symbols, first)
-    return Pair(layout, layout)
+    return Pair(layout, layout, words)
 
 
 def padded(rows: Sequence[Ids], length: int, pad: int) -> Ids:

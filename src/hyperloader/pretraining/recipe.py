@@ -90,13 +90,30 @@ class ObjectivesSection(Section):
         return mix
 
 
+class DistillationSection(Section):
+    """A trained encoder whose states of words the encoder learns beside the objectives."""
+
+    teacher: str | None = Field(
+        None, description="minilm, a folder or a Hub name, all of the BERT family; default: none"
+    )
+    layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (4,), min_length=1, description="of the teacher, from 1; minilm has six"
+    )
+    weight: float = Field(5.0, gt=0, description="of its loss a word beside that of a target token")
+    map_rate: float = Field(
+        10.0, gt=0, description="learning rate of the maps to the teacher, relative to all others"
+    )
+    rows: float = Field(1.0, gt=0, le=1, description="share of a step's rows that it reads")
+    loss: Literal["mse", "cosine"] = "mse"
+
+
 class PretrainingSection(OptimisationSection):
     """The optimisation of a backbone."""
 
     steps: int = Field(10_000, gt=0)
     batch_size: int = Field(64, gt=0, description="sequences per step, over all processes")
     learning_rate: float = Field(
-        1e-3, gt=0, description="peak; adafactor: relative to the size of each parameter"
+        1e-3, gt=0, description="peak; but for adamw relative to the size of each parameter"
     )
     schedule: Literal["constant", "linear", "rsqrt"] = "linear"
     warmup_steps: int = Field(200, ge=0)
@@ -122,6 +139,7 @@ class PretrainRecipe(Section):
     tokenizer: TokenizerSection = TokenizerSection()
     backbone: BackboneSection = BackboneSection()
     objectives: ObjectivesSection = ObjectivesSection()
+    distillation: DistillationSection = DistillationSection()
     training: PretrainingSection = PretrainingSection()
     evaluation: EvaluationSection = EvaluationSection()
     export: Precision = Field("bfloat16", description="of the finished backbone")

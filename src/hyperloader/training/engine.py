@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from hyperloader.config import OptimisationSection
 from hyperloader.errors import ConfigError, TrainingError
@@ -63,7 +63,8 @@ class TrainingLoop(ABC, Generic[_S]):
 
     Args:
         model: whose parameters are trained and saved.
-        loss: a module around ``model`` that computes the loss of a part of a batch, as a sum.
+        loss: a module around ``model`` that computes the loss of a part of a batch, as a sum; or
+            several losses, which are added up.
         every: steps between evaluations (each followed by a checkpoint).
         console: where progress is shown; None: nowhere.
         listeners: told of every logged entry.
@@ -96,7 +97,7 @@ class TrainingLoop(ABC, Generic[_S]):
         self.console = console or Console(quiet=True)
         self.listeners = listeners
         self.clock: Callable[[], float] = time.monotonic
-        self.optimizer = build_optimizer(model, config)
+        self.optimizer = build_optimizer(model, config, self._peak_rate)
         # DistributedDataParallel wraps forward only, so the loss is computed inside of it.
         self.step_module = accelerator.prepare(loss)
         self.interrupt = Interrupt()
@@ -117,6 +118,10 @@ class TrainingLoop(ABC, Generic[_S]):
     @abstractmethod
     def _write(self, folder: Path) -> None:
         """Write the model into the folder of a checkpoint."""
+
+    def _peak_rate(self, parameter: str) -> float:
+        """The highest learning rate of the parameter of the model with this name."""
+        return self.config.peak_rate(parameter)
 
     def _kept_step(self) -> int | None:
         """The step of an older checkpoint that is kept beside the newest."""
@@ -184,13 +189,18 @@ class TrainingLoop(ABC, Generic[_S]):
                 raise self._interrupted()
 
     def _update(
-        self, step: int, at: float, parts: Sequence[tuple[Any, ...]], divisor: float, what: str = ""
-    ) -> tuple[float, float]:
-        """One optimiser step; its loss and the norm of its gradient.
+        self,
+        step: int,
+        at: float,
+        parts: Sequence[tuple[Any, ...]],
+        divisor: float | Tensor,
+        what: str = "",
+    ) -> tuple[list[float], float]:
+        """One optimiser step; its losses and the norm of its gradient.
 
         Args:
             parts: arguments of the loss module, for each part of this process's share of the batch.
-            divisor: what the summed loss of all parts and processes is divided by.
+            divisor: what each summed loss of all parts and processes is divided by.
             what: names the batch in an error.
         """
         accelerator = self.accelerator
@@ -206,16 +216,17 @@ class TrainingLoop(ABC, Generic[_S]):
                 last = number == len(parts)
                 with nullcontext() if last else accelerator.no_sync(self.step_module):
                     with autocast(accelerator, self.config.precision):
-                        loss = self.step_module(*part) / divisor
+                        losses = self.step_module(*part) / divisor
                     # Gradients are averaged over processes; each computed its share of the sum.
-                    accelerator.backward(loss * world)
-                total += loss.detach()
-        value = float(accelerator.reduce(total, reduction="sum"))
+                    accelerator.backward(losses.sum() * world)
+                total = total + losses.detach()
+        values = accelerator.reduce(total, reduction="sum").reshape(-1).tolist()
         norm = float(accelerator.clip_grad_norm_(self.trained.parameters(), self.config.clip_norm))
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            raise self._not_finite("gradient" if math.isfinite(value) else "loss", step, what)
+        finite = all(map(math.isfinite, values))
+        if not (finite and math.isfinite(norm)):
+            raise self._not_finite("gradient" if finite else "loss", step, what)
         self.optimizer.step()
-        return value, norm
+        return values, norm
 
     def _seed(self, step: int) -> None:
         """Seed torch for a step, so that dropout needs no state in a checkpoint."""

@@ -130,7 +130,7 @@ class Trainer(TrainingLoop[TrainerState]):
         tasks = list(dict.fromkeys(task for task, _ in draws))
         mine = batch[accelerator.process_index :: accelerator.num_processes]
         parts = config.gradient_accumulation
-        loss, norm = self._update(
+        (loss,), norm = self._update(
             step,
             at,
             [(mine[part::parts], config.label_smoothing) for part in range(parts)],
