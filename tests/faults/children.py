@@ -54,6 +54,8 @@ def in_child(
     with tempfile.TemporaryDirectory() as folder:
         names = [Path(folder, name) for name in ("in", "out", "err")]
         names[0].write_bytes(stdin)
+        for name in names[1:]:  # there also if the child is killed at once
+            name.touch()
         child = os.fork()
         if child == 0:
             _become_child(work, names, limits or {})
