@@ -119,8 +119,8 @@ def _new_name(path: Path | str, sources: Collection[Path]) -> Path:
 
 def _check_parent(target: Path) -> None:
     """Refuse a place below something that is no folder or cannot be written to."""
-    parent = next(p for p in target.parents if p.exists())
+    parent = next(p for p in target.parents if os.path.lexists(p))  # a loop of links too
     if not parent.is_dir():
-        raise TargetError(f"{target} cannot be written: {parent} is a file; choose another place")
+        raise TargetError(f"{target} cannot be written: {parent} is no folder; choose another")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise TargetError(f"{target} cannot be written: no permission to write in {parent}")
