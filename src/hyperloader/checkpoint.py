@@ -19,7 +19,7 @@ from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.model_card import recalibrated
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_model, read_config, write_model
-from hyperloader.outputs.registry import output_named
+from hyperloader.outputs.registry import OUTPUTS
 from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, read_json
 from hyperloader.trust import is_path, load_tokenizer
 
@@ -126,14 +126,14 @@ def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
     folder = checkpoint_folder(path)
     try:
         about_model = read_config(folder)
-        output = output_named(str(about_model["output"]))
+        output = OUTPUTS.named(str(about_model["output"]))
         model = load_model(output.model, folder, tagging_only=tagging_only, config=about_model)
         about = read_json(folder / CODEC)
         config = CodecConfig(**about["codec"])
         codec = output.codec(_tokenizer(folder / TOKENIZER, tagging_only), about["labels"], config)
         output.check(model, codec)
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-        raise CheckpointError(f"{folder} is not usable: {error}") from error
+        raise CheckpointError(f"{folder} is not usable: {error}; export it again") from error
     return Checkpoint(model, codec, _read_calibration(folder / CALIBRATION))
 
 
@@ -215,4 +215,6 @@ def _tokenizer(folder: Path, tagging_only: bool) -> "PreTrainedTokenizerBase | L
     try:
         return load_tokenizer(folder)
     except (OSError, ValueError, ConfigError) as error:
-        raise CheckpointError(f"{folder} holds no usable tokenizer: {error}") from error
+        raise CheckpointError(
+            f"{folder} holds no usable tokenizer: {error}; export it again"
+        ) from error

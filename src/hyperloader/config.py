@@ -163,7 +163,9 @@ def read_recipe(name: str, overrides: Sequence[str], kind: str = "") -> dict[str
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} cannot be read: {error}") from error
+            raise ConfigError(
+                f"{path} cannot be read: {error}; name a recipe that can be"
+            ) from error
     values = _yaml(text, name)
     if not isinstance(values, dict):
         raise ConfigError(f"{name}: a recipe is a mapping of keys to values")

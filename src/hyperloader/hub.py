@@ -112,14 +112,18 @@ def _explained(repository: str, revision: str | None) -> Iterator[None]:
             "`hf auth login`. (A folder of that name does not exist here either.)"
         ) from error
     except errors.HFValidationError as error:
-        raise CheckpointError(f"{repository!r} is no name on the Hub: {_first(error)}") from error
+        raise CheckpointError(
+            f"{repository!r} is no name on the Hub: {_first(error)}; write owner/name"
+        ) from error
     except errors.LocalEntryNotFoundError as error:
         raise CheckpointError(
             f"{wanted} is not in the local cache and the Hub cannot be reached; connect once, or "
             "give the path of a folder"
         ) from error
     except (errors.HTTPError, OSError) as error:
-        raise CheckpointError(f"the Hub did not answer for {wanted}: {_first(error)}") from error
+        raise CheckpointError(
+            f"the Hub did not answer for {wanted}: {_first(error)}; try again later"
+        ) from error
 
 
 def _first(error: BaseException) -> str:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from hyperloader.evaluation.evaluate import Evaluation
     from hyperloader.model_card import Scores
 
-PRECISIONS = ("float32", "bfloat16", "int8")
 STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _Context = TypeVar("_Context")
 
@@ -85,7 +84,7 @@ class Tagger:
             CheckpointError: nothing there, incomplete, damaged or a pickle.
             ConfigError: an unknown precision, or int8 where it cannot be.
         """
-        tagging.check_precision(precision, PRECISIONS)
+        tagging.check_precision(precision)
         if revision is not None or hub.is_repository(path):
             path = hub.fetch(str(path), revision, cache_dir, local_files_only, token)
         checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)

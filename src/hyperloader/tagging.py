@@ -15,6 +15,7 @@ from hyperloader.types import TaggedSpan, TaggedText
 T = TypeVar("T")
 Places = Sequence[tuple[int, int]]
 FEW = 8
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 class TagOptions(TypedDict, total=False):
@@ -37,7 +38,7 @@ def check_options(batch_size: int, min_score: float, alternatives: int) -> None:
         raise HyperloaderError(f"{alternatives} alternatives per word: give 0 (none) or more")
 
 
-def check_precision(name: str, known: Iterable[str]) -> None:
+def check_precision(name: str, known: Iterable[str] = PRECISIONS) -> None:
     """Raise ConfigError for an unknown precision."""
     if name not in known:
         raise ConfigError(unknown("precision", name, known))
@@ -48,14 +49,17 @@ def place(model: AttachedModel, device: str | None, precision: str) -> None:
 
     Raises:
         HyperloaderError: the device cannot be used.
-        ConfigError: int8 where it cannot be.
+        ConfigError: no such precision, or int8 where it cannot be.
     """
+    check_precision(precision)
     if device is not None:
         try:
             model.to(device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
-            raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
+            raise HyperloaderError(
+                f"the device {device!r} cannot be used: {reason}; try cpu"
+            ) from error
     if precision == "bfloat16":
         model.to(torch.bfloat16)
     elif precision == "int8":

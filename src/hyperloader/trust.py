@@ -72,7 +72,10 @@ def followed(name: str | None, checkpoint: Path) -> str:
     if not is_path(name):
         return name
     if name.startswith(("\\\\", "//")):
-        raise CheckpointError(f"{checkpoint} names a backbone on another machine, {name!r}")
+        raise CheckpointError(
+            f"{checkpoint} names a backbone on another machine, {name!r}; copy that here "
+            "and give it as the backbone"
+        )
     place = Path(name).resolve()
     told = {
         *_told,

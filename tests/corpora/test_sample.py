@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperloader.corpora.corpus import SPLITS, Corpus
-from hyperloader.corpora.sample import Call, Choice, Grammar, Node, sample_corpora
+from hyperloader.corpora.sample import Call, Choice, Node, SampleGrammar, sample_corpora
 from hyperloader.corpora.sample_words import GRAMMARS
 from hyperloader.errors import ConfigError
 from hyperloader.types import Example, Span
@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_corpora_in_another_process() -> None:
 
 
 def test_draws_do_not_depend_on_the_version_of_python() -> None:
-    grammar = Grammar.parse("sentence = a | b | c | d | e | f | g | h | i | j")
+    grammar = SampleGrammar.parse("sentence = a | b | c | d | e | f | g | h | i | j")
     random = Random("42 home train")
     letters = [grammar.write("train", random)[0][0] for _ in range(20)]
     assert "".join(letters) == "abeajaebedieegcjbifa"  # Python 3.10 to 3.13 agree
@@ -211,11 +211,13 @@ def test_a_grammar_that_runs_dry_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_a_grammar_with_a_slip_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        Grammar.parse(text)
+        SampleGrammar.parse(text)
 
 
 def test_the_notation() -> None:
-    grammar = Grammar.parse("sentence = go [very] (far | {pace=how} away)\nhow = (quite | so) fast")
+    grammar = SampleGrammar.parse(
+        "sentence = go [very] (far | {pace=how} away)\nhow = (quite | so) fast"
+    )
     throws = [(0, 0.9, 0), (0, 0, 0, 0), (0, 0.9, 0.9, 0, 0.9)]
     assert [grammar.write("train", _Dice(throw)) for throw in throws] == [
         [("go", None), ("far", None)],
@@ -236,7 +238,7 @@ def test_every_rule_is_used_and_no_span_is_in_a_span() -> None:
             used.add(node.rule)
             visit(rules, rules[node.rule], inside or node.label is not None)
 
-    grammars = [Grammar.parse(text) for text in GRAMMARS.values()]
+    grammars = [SampleGrammar.parse(text) for text in GRAMMARS.values()]
     for grammar in grammars:
         visit(grammar.rules, Call("sentence"), False)
     assert {rule for grammar in grammars for rule in grammar.rules} == used

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperloader.corpora.corpus import SPLITS, Corpus
-from hyperloader.corpora.formats import WRITERS
+from hyperloader.corpora.formats import written
 from hyperloader.corpora.formats.format import character_spans, surface
 from hyperloader.corpora.registry import load_corpora, load_corpus, read_corpus
 from hyperloader.corpora.writing import render_part, write_corpus, write_part
@@ -16,9 +16,9 @@ from hyperloader.errors import DataError
 from hyperloader.types import Example, Span
 from hyperloader.words import split_words
 
-WHOLE = [name for name, found in WRITERS.items() if {"words", "intent"} <= found.holds]
-OF_WORDS = [name for name, found in WRITERS.items() if "words" in found.holds]
-OF_TEXT = [name for name, found in WRITERS.items() if "text" in found.holds]
+WHOLE = [name for name, found in written().items() if {"words", "intent"} <= found.holds]
+OF_WORDS = [name for name, found in written().items() if "words" in found.holds]
+OF_TEXT = [name for name, found in written().items() if "text" in found.holds]
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,13 @@ def corpora(shared: Path) -> dict[str, Corpus]:
     return load_corpora(shared / "data" / "labelled", ["atis", "mtod", "restaurant", "snips"])
 
 
-@pytest.mark.parametrize("to", list(WRITERS))
+@pytest.mark.parametrize("to", list(written()))
 @pytest.mark.parametrize("name", ["atis", "mtod", "restaurant", "snips"])
 def test_round_trip_of_published_corpora(
     corpora: dict[str, Corpus], tmp_path: Path, name: str, to: str
 ) -> None:
     parts = {part: corpora[name].splits[part][:200] for part in SPLITS}
-    if name != "restaurant" and "intent" not in WRITERS[to].holds:
+    if name != "restaurant" and "intent" not in written()[to].holds:
         with pytest.raises(DataError, match=r"train sentence 1 .* change its (words and )?intent"):
             write_corpus(parts, tmp_path / "out", to)
         assert list(tmp_path.iterdir()) == []
@@ -40,11 +40,11 @@ def test_round_trip_of_published_corpora(
     back = load_corpus(tmp_path / "out", name).splits
     for part in SPLITS:
         for ours, theirs in zip(parts[part], back[part], strict=True):
-            assert surface(ours) == surface(theirs) or "words" not in WRITERS[to].holds
+            assert surface(ours) == surface(theirs) or "words" not in written()[to].holds
             assert surface(ours)[0] == surface(theirs)[0]
             assert character_spans(ours) == character_spans(theirs)
             assert theirs.intent in (ours.intent, None)
-    assert ("intent" in losses) == (name != "restaurant" and "intent" not in WRITERS[to].holds)
+    assert ("intent" in losses) == (name != "restaurant" and "intent" not in written()[to].holds)
     if to in ("seq", "jsonl"):
         assert back == parts
 
@@ -92,7 +92,7 @@ def texts(draw: st.DrawFn) -> Example:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(examples(), min_size=1, max_size=3), st.sampled_from(list(WRITERS)))
+@given(st.lists(examples(), min_size=1, max_size=3), st.sampled_from(list(written())))
 def test_written_reads_back_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, sentences: list[Example], to: str
 ) -> None:

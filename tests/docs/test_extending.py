@@ -15,7 +15,7 @@ from helpers import methods_on, tiny_model
 from hyperloader.backbones.bert.family import Bert
 from hyperloader.backbones.loading import meta_backbone
 from hyperloader.backbones.registry import FAMILIES, family_of
-from hyperloader.corpora.formats import EXTENSIONS, FORMATS, WRITERS
+from hyperloader.corpora.formats import FORMATS
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.attached import AttachedModel
@@ -31,8 +31,8 @@ PAGE = ROOT / "docs" / "extending.md"
 @pytest.fixture
 def run_example() -> Iterator[Any]:
     """Runs the example under a heading; what it registers is gone after the test."""
-    registries: list[dict[str, Any]] = [METHODS, KINDS, FAMILIES, FORMATS, WRITERS]
-    before, extensions = [dict(registry) for registry in registries], list(EXTENSIONS)
+    registries: list[dict[str, Any]] = [METHODS, KINDS, FAMILIES, FORMATS]
+    before = [dict(registry) for registry in registries]
 
     def run(heading: str) -> None:
         (section,) = re.findall(
@@ -45,7 +45,6 @@ def run_example() -> Iterator[Any]:
     for registry, content in zip(registries, before, strict=True):
         registry.clear()
         registry.update(content)
-    EXTENSIONS[:] = extensions
 
 
 def test_a_method_is_counted_and_refused_twice(run_example: Any) -> None:

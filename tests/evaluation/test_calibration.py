@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bert_helpers import HEAD_WEIGHT, bert_encoder, bert_tokenizer
+from bert_helpers import HEAD_WEIGHT, bert_encoder, bert_tokenizer, tag_logits
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
 from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
 from hyperloader.checkpoint import calibrate_checkpoint, load_checkpoint, save_checkpoint
-from hyperloader.codec.batch import collate, encode_example, encode_words
+from hyperloader.codec.batch import encode_example, encode_words
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import CheckpointError, DataError
 from hyperloader.evaluation.calibration import (
@@ -122,15 +122,7 @@ def test_gold_scores_of_a_head_are_its_softmax() -> None:
     model, codec = token_tagger()
     example = Example(("play", "robin", "redbreast"), (Span(1, 3, "artist"),), "music")
     (found,) = gold_scores(model, codec, [example])
-    (window,) = encode_words(codec, example.words, "music")
-    batch = collate([window], codec.pieces.pad, multiple=1)
-    with torch.no_grad():
-        logits = model(
-            batch.input_ids,
-            batch.attention_mask,
-            task_ids=model.task_ids("music"),
-            first=batch.first,
-        ).logits[0]
+    logits = tag_logits(model, codec, example.words, "music")
     torch.testing.assert_close(found.scores.exp(), logits.softmax(-1))
     assert [codec.tags["music"][n] for n in found.choice.tolist()] == ["O", "B-artist", "I-artist"]
     lengths = [Example(("a",) * n, (), "music") for n in (3, 1, 3, 2)]
@@ -179,14 +171,7 @@ def test_a_heads_scores_and_alternatives_are_a_softmax_at_its_temperature() -> N
     tags = codec.tags["music"]
     words = ["play", "it", "by", "me", "or", "by", "no", "one"]
     (window,) = encode_words(codec, words, "music")
-    batch = collate([window], codec.pieces.pad, multiple=1)
-    with torch.no_grad():
-        logits = model(
-            batch.input_ids,
-            batch.attention_mask,
-            task_ids=model.task_ids("music"),
-            first=batch.first,
-        ).logits[0]
+    logits = tag_logits(model, codec, words, "music")
     truth = (logits / 2.0).softmax(-1)
     plain, hot = (
         output_of(model).decoder(model, codec, temperatures).decode([window], alternatives=3)[0]

@@ -12,7 +12,7 @@ from hyperloader.backbones.t5.family import T5
 from hyperloader.config import parse_model
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.methods import LORA_PLACES, METHODS, get_method
+from hyperloader.modeling.methods import LORA_PLACES, METHODS
 from hyperloader.modeling.modules.lora import LoraWeights
 from hyperloader.outputs.sentt.model import TaggingModel
 
@@ -39,7 +39,7 @@ def test_settings_that_do_not_fit_are_one_line() -> None:
         assert "is for one task" in refused(method=method, tasks=("a", "b"))
     assert refused(method=["lora"])
     with pytest.raises(ConfigError, match="did you mean 'hyperlora'"):
-        get_method("hyperlorra")
+        METHODS.named("hyperlorra")
 
 
 def test_backbones_that_a_method_cannot_attach_to_are_refused() -> None:

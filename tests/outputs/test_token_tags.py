@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from bert_helpers import HEAD_WEIGHT, POSITIONS, bert_encoder, bert_tokenizer
+from bert_helpers import HEAD_WEIGHT, POSITIONS, bert_encoder, bert_tokenizer, tag_logits
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
 from hyperloader.codec.batch import collate, encode_example, encode_words
 from hyperloader.codec.codec import CodecConfig
@@ -189,14 +189,7 @@ def test_a_spans_score_is_the_product_of_its_tags_and_of_its_end() -> None:
     words = ["play", "it", "by", "me", "or", "by", "no", "one", "at", "all", "now"]
     (window,) = encode_words(codec, words, "music")
     (decoded,) = decoder.decode([window])
-    batch = collate([window], codec.pieces.pad, multiple=1)
-    with torch.no_grad():
-        logits = model(
-            batch.input_ids,
-            batch.attention_mask,
-            task_ids=model.task_ids("music"),
-            first=batch.first,
-        ).logits[0]
+    logits = tag_logits(model, codec, words, "music")
     probability = torch.softmax(logits.double(), -1)
     tags = [codec.tags["music"][i] for i in probability.argmax(-1).tolist()]
     assert tuple(decoded.spans) == parse_tags(tags, scheme="bio")

@@ -1,13 +1,18 @@
 """A BERT in a blink: a random encoder with a WordPiece tokenizer, as a folder or in memory."""
 
 import string
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from hyperloader.codec.batch import collate, encode_words
+from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.model import TokenTagger
 from training_helpers import corpora
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -59,3 +64,16 @@ def bert_folder(folder: Path, *, width: int = 32, train: int = 24) -> Path:
     bert_encoder(width=width, train=train).save_pretrained(folder)
     bert_tokenizer(train).save_pretrained(folder)
     return folder
+
+
+def tag_logits(model: TokenTagger, codec: TokenCodec, words: Sequence[str], task: str) -> Tensor:
+    """What the head says of one sentence by itself: (words, tags)."""
+    (window,) = encode_words(codec, words, task)
+    batch = collate([window], codec.pieces.pad, multiple=1)
+    with torch.no_grad():
+        return model(
+            batch.input_ids,
+            batch.attention_mask,
+            task_ids=model.task_ids(task),
+            first=batch.first,
+        ).logits[0]

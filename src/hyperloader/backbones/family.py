@@ -116,7 +116,7 @@ class Family(ABC):
         if largest >= rows:
             raise ConfigError(
                 f"the tokenizer of {name!r} does not fit the backbone: it has the id {largest}, "
-                f"the backbone a vocabulary of {rows}"
+                f"the backbone a vocabulary of {rows}; use the one that came with it"
             )
 
     # Sites

@@ -6,24 +6,23 @@ from hyperloader.backbones.bert.family import Bert
 from hyperloader.backbones.family import Family
 from hyperloader.backbones.t5.family import T5
 from hyperloader.errors import ConfigError, unknown
-
-FAMILIES: dict[str, Family] = {}
-
-
-def register(family: Family) -> Family:
-    """Make ``family`` known. Raises ConfigError where its name or a member is known already."""
-    taken = {member: other.name for other in FAMILIES.values() for member in other.model_types}
-    if family.name in FAMILIES:
-        raise ConfigError(f"there is a family {family.name!r} already; choose another name")
-    for member in family.model_types:
-        if member in taken:
-            raise ConfigError(f"{member!r} is in the family {taken[member]!r} already")
-    FAMILIES[family.name] = family
-    return family
+from hyperloader.registry import Registry
 
 
-for _family in (T5(), Bert()):
-    register(_family)
+class Families(Registry[Family]):
+    """Families by name; a type of backbone is in one of them at most."""
+
+    def register(self, entry: Family) -> Family:
+        """Add a family. Raises ConfigError where its name or one of its types is known already."""
+        for other in self.values():
+            if shared := set(entry.model_types) & set(other.model_types):
+                raise ConfigError(
+                    f"{min(shared)!r} is in the family {other.name!r} already; leave it out"
+                )
+        return super().register(entry)
+
+
+FAMILIES = Families("family of backbones", (T5(), Bert()))
 
 
 def family_of_type(model_type: str | None) -> Family:
@@ -44,5 +43,8 @@ def family_of(backbone: Any) -> Family:
     config = getattr(backbone, "config", None)
     model_type = getattr(config, "model_type", None)
     if model_type is None:
-        raise ConfigError(f"a {type(backbone).__name__} is no backbone: it has no model_type")
+        raise ConfigError(
+            f"a {type(backbone).__name__} is no backbone: it has no model_type; give a "
+            "transformers model"
+        )
     return family_of_type(model_type)

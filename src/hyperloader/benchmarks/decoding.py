@@ -5,7 +5,7 @@ Who runs against whom: :mod:`hyperloader.benchmarks.contenders`.
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -29,6 +29,7 @@ from hyperloader.benchmarks.contenders import (
 from hyperloader.benchmarks.models import SEED, MeasuredModel, ModelSpec
 from hyperloader.benchmarks.timing import (
     Contender,
+    Measured,
     in_fresh_process,
     medians,
     peak_memory,
@@ -91,19 +92,11 @@ class SubjectResult:
     memory_ratio: float | None = None
 
 
-@dataclass(slots=True)
-class BenchmarkResult:
+@dataclass(slots=True, kw_only=True)
+class BenchmarkResult(Measured):
     """A whole run."""
 
-    device: str
-    threads: int
-    torch: str
-    seed: int
     subjects: list[SubjectResult]
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values for ``json.dumps``."""
-        return asdict(self)
 
 
 def device_name(device: torch.device) -> str:
@@ -136,13 +129,8 @@ def run_benchmark(
             advance(f"{subject.name}: memory")
             _compare_memory(subject.spec, result)
         measured.append(result)
-    return BenchmarkResult(
-        device_name(subjects[0].model.device),
-        torch.get_num_threads(),
-        torch.__version__,
-        SEED,
-        measured,
-    )
+    device = device_name(subjects[0].model.device)
+    return BenchmarkResult(device=device, seed=SEED, subjects=measured)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ spans labelled again. A row of a growth is one value of what grows, everything e
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from random import Random
 from typing import Literal, get_args
@@ -26,14 +26,14 @@ from hyperloader.benchmarks.models import (
     SAMPLE_TASK,
     SEED,
     MeasuredModel,
-    move_model,
     planted_model,
 )
-from hyperloader.benchmarks.timing import Contender, medians, take_turns
+from hyperloader.benchmarks.timing import Contender, Measured, medians, take_turns
 from hyperloader.builtin import BUILTIN
 from hyperloader.corpora.sample import sample_corpora
 from hyperloader.errors import ConfigError, unknown
 from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
+from hyperloader.tagging import place
 from hyperloader.types import Example, Span
 
 Axis = Literal["words", "labels", "tasks", "batch"]
@@ -69,22 +69,14 @@ class GrowthRow:
     ratios: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Growth:
+@dataclass(slots=True, kw_only=True)
+class Growth(Measured):
     """How cost grows along ``axis`` on ``model``."""
 
     axis: Axis
     model: str
     precision: str
-    device: str
-    threads: int
-    torch: str
-    seed: int
     rows: list[GrowthRow]
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values for ``json.dumps``."""
-        return asdict(self)
 
 
 def measure_growth(
@@ -126,14 +118,12 @@ def measure_growth(
         row.ratios[f"{DECODER} / {PASS}"] = decoder / row.seconds[PASS]
         rows.append(row)
     return Growth(
-        axis,
-        shape,
-        precision,
-        device_name(trial.model.device),
-        torch.get_num_threads(),
-        torch.__version__,
-        SEED,
-        rows,
+        axis=axis,
+        model=shape,
+        precision=precision,
+        device=device_name(trial.model.device),
+        seed=SEED,
+        rows=rows,
     )
 
 
@@ -150,7 +140,7 @@ def _subject(axis: Axis, value: int, shape: str, device: str, precision: str) ->
     count = value if axis == "tasks" else 1
     tasks = tuple(f"{SAMPLE_TASK} {i}" for i in range(1, count + 1))
     model, codec = planted_model(shape, dict.fromkeys(tasks, labels))
-    move_model(model, device, precision)
+    place(model, device, precision)
     return MeasuredModel(shape, model, codec, tasks, tuple(sentences), (), planted=True)
 
 

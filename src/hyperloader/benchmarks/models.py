@@ -28,22 +28,21 @@ from hyperloader.codec.windows import EncodedWindow
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.sample import sample_corpora
-from hyperloader.errors import ConfigError, DataError, HyperloaderError, unknown
+from hyperloader.errors import ConfigError, DataError, unknown
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.methods import METHODS, Method, get_method
-from hyperloader.modeling.quantised import quantise
+from hyperloader.modeling.methods import METHODS, Method
 from hyperloader.outputs.sentt.codec import CodecConfig, SentTCodec
 from hyperloader.outputs.sentt.decoding.draft import Layout
 from hyperloader.outputs.sentt.decoding.paths import TagPaths
 from hyperloader.outputs.sentt.decoding.search import Scorer
 from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.tagging import place
 from hyperloader.types import Example
 
 SAMPLE_TASK, COPIES, SEED = "travel", 7, 0
 # The builtin recipes' sizes; published shapes have the defaults, which are the published ones.
 SETTINGS: dict[str, dict[str, int]] = {BUILTIN: {"reduction_factor": 8, "lora_rank": 16}}
 DROPOUT = 0.1
-PRECISIONS = ("float32", "bfloat16", "int8")
 EARLIER_SENTENCES = 64
 # Of eight decisions after a word that was drafted wrong, so many come out as O whatever is right.
 MISLED = 3
@@ -72,7 +71,7 @@ class ModelSpec:
     """A subject in words, so that another process can make it too.
 
     ``name`` is a shape, or with ``is_run`` a run, a checkpoint or ``builtin``. ``precision`` is one
-    of ``PRECISIONS``.
+    of ``tagging.PRECISIONS``.
     """
 
     name: str
@@ -88,21 +87,8 @@ class ModelSpec:
             subject = run_subject(Path(self.name), self.data, self.task)
         else:
             subject = shape_subject(self.name, self.data, self.task)
-        move_model(subject.model, self.device, self.precision)
+        place(subject.model, self.device, self.precision)
         return replace(subject, spec=self)
-
-
-def move_model(model: TaggingModel, device: str, precision: str = "float32") -> None:
-    """Move ``model`` in place. Raises HyperloaderError where it cannot be."""
-    if precision not in PRECISIONS:
-        raise ConfigError(unknown("precision", precision, PRECISIONS))
-    try:
-        model.to(device, torch.bfloat16 if precision == "bfloat16" else None)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise HyperloaderError(f"the device {device!r} cannot be used: {reason}") from error
-    if precision == "int8":
-        quantise(model)
 
 
 class PlantedScorer:
@@ -207,7 +193,7 @@ def planted_model(
     long for all of them. Raises ConfigError for a shape that is not known.
     """
     tokenizer = load_tokenizer(BUILTIN)
-    row = get_method(method) if isinstance(method, str) else method
+    row = METHODS.named(method) if isinstance(method, str) else method
     # A row that is in no table has the settings of hyperloader.
     name = row.name if row.name in METHODS else "hyperloader"
     settings = ModelConfig(tasks=tuple(labels), method=name, **SETTINGS.get(shape, {}))
@@ -246,5 +232,7 @@ def _backbone(shape: str, codec: SentTCodec) -> PreTrainedModel:
 def _sentences(corpus: Corpus) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     sentences = corpus.splits.get("test") or corpus.splits.get("validation") or ()
     if not sentences:
-        raise DataError(f"corpus {corpus.name!r} has no test sentences to measure with")
+        raise DataError(
+            f"corpus {corpus.name!r} has no test sentences to measure with; leave it out"
+        )
     return sentences[:256], corpus.splits.get("train", ())[:EARLIER_SENTENCES]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,20 @@ ENOUGH_SECONDS, PATIENCE_SECONDS, MOST_REPEATS = 2.0, 20.0, 7
 
 def nothing() -> None:
     """No preparation."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Measured:
+    """What a run's numbers were measured on; subclasses add the numbers."""
+
+    device: str
+    seed: int
+    threads: int = field(default_factory=torch.get_num_threads)
+    torch: str = torch.__version__
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for ``json.dumps``."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ a step and the peak of memory above the loaded model.
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import torch
 
 from hyperloader.benchmarks.decoding import Advance, device_name
-from hyperloader.benchmarks.models import SEED, check_shape, move_model, planted_model
-from hyperloader.benchmarks.timing import in_fresh_process, peak_memory, seconds_of
+from hyperloader.benchmarks.models import SEED, check_shape, planted_model
+from hyperloader.benchmarks.timing import Measured, in_fresh_process, peak_memory, seconds_of
 from hyperloader.builtin import BUILTIN
 from hyperloader.codec.batch import encode_example
 from hyperloader.codec.windows import EncodedWindow
@@ -27,6 +27,7 @@ from hyperloader.modeling.methods import METHODS, Method, Part
 from hyperloader.outputs.registry import output_of
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.model import TaggingModel
+from hyperloader.tagging import place
 from hyperloader.training.optim import build_optimizer
 
 SHAPES = (BUILTIN, "t5-small", "t5-base")
@@ -97,19 +98,11 @@ class BackboneCosts:
                 self.memory[cost.name] = cost.memory / first.memory
 
 
-@dataclass(slots=True)
-class TrainingBenchmark:
+@dataclass(slots=True, kw_only=True)
+class TrainingBenchmark(Measured):
     """A whole run."""
 
-    device: str
-    threads: int
-    torch: str
-    seed: int
     backbones: list[BackboneCosts]
-
-    def to_json(self) -> dict[str, object]:
-        """Plain values for ``json.dumps``."""
-        return asdict(self)
 
 
 def measure_training(
@@ -144,13 +137,8 @@ def measure_training(
             cost, words = in_fresh_process(step_cost, contender, shape, data, size, repeats, device)
             costs.append(cost)
         backbones.append(BackboneCosts(shape, size, words, costs))
-    return TrainingBenchmark(
-        device_name(torch.device(device)),
-        torch.get_num_threads(),
-        torch.__version__,
-        SEED,
-        backbones,
-    )
+    on = device_name(torch.device(device))
+    return TrainingBenchmark(device=on, seed=SEED, backbones=backbones)
 
 
 def step_cost(
@@ -160,7 +148,7 @@ def step_cost(
     corpora = sample_corpora() if data is None else load_corpora(data)
     labels = {name: corpus.labels() for name, corpus in corpora.items()}
     model, codec = planted_model(shape, labels, method=contender.method)
-    move_model(model, device)
+    place(model, device, "float32")
     batches = drawn_batches(codec, corpora, batch, repeats + 1)
     step = _step(model, codec, contender.loss)
     with torch.no_grad():

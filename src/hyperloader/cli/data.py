@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hyperloader.corpora.corpus import SPLITS
-from hyperloader.corpora.formats import FORMATS, WRITERS
+from hyperloader.corpora.formats import FORMATS, written
 from hyperloader.corpora.reading.options import ReadOptions, parse_options
 from hyperloader.corpora.reading.place import open_place
 from hyperloader.corpora.registry import is_single_part, load_corpora, read_corpus
@@ -117,7 +117,7 @@ def convert(
     target: Annotated[
         Path, typer.Argument(metavar="DST", help="What to write: a folder, or a file for a file.")
     ],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help=f"One of {', '.join(WRITERS)}.")],
+    to: Annotated[str, typer.Option(metavar="FORMAT", help=f"One of {', '.join(written())}.")],
     force: Annotated[bool, typer.Option("--force", help="Replace DST if it exists.")] = False,
     lossy: Annotated[
         bool, typer.Option("--lossy", help="Write it even if the format cannot hold everything.")
@@ -158,7 +158,7 @@ def formats() -> None:
     Example: hyperloader data formats
     """
     for name, found in FORMATS.items():
-        written = " [also written]" if name in WRITERS else ""
+        also = " [also written]" if found.write else ""
         files = f" ({' '.join(found.extensions)})" if found.extensions else ""
         body = "\n".join(f"    {line}" for line in found.example.split("\n"))
-        typer.echo(f"{name}: {found.description}{files}{written}\n{body}\n")
+        typer.echo(f"{name}: {found.description}{files}{also}\n{body}\n")

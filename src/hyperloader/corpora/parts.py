@@ -1,7 +1,7 @@
 """From a file or folder to the sentences of one part: which format it has, and what it holds."""
 
 from hyperloader.corpora.corpus import Reading
-from hyperloader.corpora.formats import EXTENSIONS, FORMATS, Format, Guess
+from hyperloader.corpora.formats import FORMATS, Format, Guess, extensions
 from hyperloader.corpora.reading.options import ReadOptions
 from hyperloader.corpora.reading.place import Place
 from hyperloader.corpora.reading.source import Source
@@ -49,7 +49,7 @@ def read_part(
 def read_source(source: Source, *, part: str) -> tuple[tuple[Example, ...], Reading]:
     """As :func:`read_part`."""
     if not source.folder and not source.data.strip():
-        raise source.error("the file is empty")
+        raise source.error("the file is empty; fill it or take it away")
     form, reason = recognise(source)
     try:
         examples = tuple(form.read(source))
@@ -71,7 +71,7 @@ def _not_recognised(source: Source) -> str:
             break
         keys = ", ".join(sorted(source.keys)[:8]) or "none"
         return f"no known format: its records have the keys {keys}; {hint}"
-    if source.suffix and source.suffix not in EXTENSIONS:
-        return f"{unknown('extension', source.suffix, EXTENSIONS)}, and no known format; {hint}"
+    if source.suffix and source.suffix not in extensions():
+        return f"{unknown('extension', source.suffix, extensions())}, and no known format; {hint}"
     wanted = "tags like O and B-label in the first or last column, labels in the text, or a table"
     return f"no known format: looked for {wanted}; {hint}"

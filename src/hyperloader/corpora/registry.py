@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hyperloader.corpora.corpus import SPLITS, Corpus, Reading, Unused
-from hyperloader.corpora.formats import EXTENSIONS
+from hyperloader.corpora.formats import extensions
 from hyperloader.corpora.parts import is_part_folder, read_part
 from hyperloader.corpora.reading.options import OPTIONS_FILE, ReadOptions
 from hyperloader.corpora.reading.place import (
@@ -109,7 +109,7 @@ def _no_data(path: Place) -> str | None:
     if path.is_dir():
         return None if is_part_folder(path) else "a folder without files of a known format"
     suffix = suffix_of(path)
-    known = not suffix or suffix in EXTENSIONS or suffix[1:] in _WORDS
+    known = not suffix or suffix in extensions() or suffix[1:] in _WORDS
     return None if known else f"files with the extension {suffix} are not read"
 
 
@@ -159,8 +159,7 @@ def _read(place: Place, task: str, options: ReadOptions) -> Corpus:
 
 
 def _no_corpus(unused: Sequence[Unused]) -> str:
-    extensions = " ".join(EXTENSIONS)
-    wanted = f"files named train, valid, test with an extension of {extensions}"
+    wanted = f"files named train, valid, test with an extension of {' '.join(extensions())}"
     lying = ", ".join(file.path for file in unused[:5])
     there = f"; not read: {lying} (rename it, or give the file itself)" if lying else ""
     return (
@@ -272,7 +271,10 @@ def _apply_indices(parts: Parts, path: Place) -> Parts:
     if not path.exists():
         return parts
     if "train" not in parts or "validation" in parts:
-        raise DataError("needs a training part and no other validation part beside it", str(path))
+        raise DataError(
+            "needs a training part and no other validation part beside it; keep one of the two",
+            str(path),
+        )
     size = len(parts["train"])
     indices: set[int] = set()
     source = Source(path, "")

@@ -66,14 +66,14 @@ Phrase = tuple[str, str | None]  # words joined by spaces, and the label of the 
 
 
 @dataclass(frozen=True, slots=True)
-class Grammar:
+class SampleGrammar:
     """Rules by name, the names of the open ones; ``sentence`` is where writing starts."""
 
     rules: dict[str, Choice]
     open_rules: frozenset[str]
 
     @classmethod
-    def parse(cls, text: str) -> "Grammar":
+    def parse(cls, text: str) -> "SampleGrammar":
         """Read the notation of this module; ValueError for what is not in it."""
         before, *parts = _RULE.split(text)
         names, stars, bodies = parts[::3], parts[1::3], parts[2::3]
@@ -127,7 +127,7 @@ def sample_corpora(
 
 
 def _corpus(task: str, text: str, seed: int, sizes: dict[str, int]) -> Corpus:
-    grammar = Grammar.parse(text)
+    grammar = SampleGrammar.parse(text)
     seen: set[tuple[str, ...]] = set()
     splits = {}
     for split, size in sizes.items():
@@ -139,7 +139,12 @@ def _corpus(task: str, text: str, seed: int, sizes: dict[str, int]) -> Corpus:
 
 
 def _examples(
-    grammar: Grammar, task: str, split: str, size: int, random: Random, seen: set[tuple[str, ...]]
+    grammar: SampleGrammar,
+    task: str,
+    split: str,
+    size: int,
+    random: Random,
+    seen: set[tuple[str, ...]],
 ) -> Iterator[Example]:
     """``size`` sentences that are not in ``seen``, which they are added to."""
     written = 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hyperloader.corpora.corpus import SPLITS
-from hyperloader.corpora.formats import WRITERS, Files, Format
+from hyperloader.corpora.formats import FORMATS, Files, Format, written
 from hyperloader.corpora.formats.format import character_spans, surface
 from hyperloader.corpora.formats.seq import INTENT, TAGS, WORDS
 from hyperloader.corpora.parts import read_part
@@ -54,7 +54,7 @@ def write_part(
 ) -> Losses:
     """Write one part as the file ``target`` (for some formats a folder). As write_corpus."""
     files, losses = render_part(examples, to, target.name, lossy=lossy)
-    if WRITERS[to].folder and "" not in files and len(files) > 1:
+    if FORMATS[to].folder and "" not in files and len(files) > 1:
         _replace({name[1:]: data for name, data in files.items()}, target, force)
         return losses
     ((extension, data),) = files.items()
@@ -74,9 +74,9 @@ def render_part(
     The files are read back. Raises DataError that names the first sentence, ``where`` and its
     number from 1, whose spans would not come back, or, unless ``lossy``, anything else of it.
     """
-    if to not in WRITERS:
-        raise DataError(unknown("format to write", to, WRITERS))
-    form = WRITERS[to]
+    form = written().get(to)
+    if form is None:
+        raise DataError(unknown("format to write", to, written()))
     try:
         files = _rendered(form, examples)
         found: list[list[str]] | None = _read_back(form, files, examples)
@@ -209,7 +209,7 @@ def _swap(fresh: Path, target: Path, old: Path) -> None:
 
 def _check_only_corpus(folder: Path) -> None:
     """Refuse to replace a folder that holds anything this module does not write."""
-    suffixes = {suffix for found in WRITERS.values() for suffix in found.extensions}
+    suffixes = {suffix for found in written().values() for suffix in found.extensions}
     for path in sorted(folder.rglob("*")):
         inside = path.parent.name in SPLITS or folder.name in SPLITS
         known = (path.stem in SPLITS and path.suffix in suffixes) or (

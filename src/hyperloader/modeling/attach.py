@@ -13,7 +13,7 @@ from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.modules.kind import Kind, ModuleWeights
-from hyperloader.modeling.sources.source import Source
+from hyperloader.modeling.sources.source import WeightSource
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SiteHook(active.Hook):
 class ReaderHook(active.Hook):
     """Puts the weights that depend on the input in force once the encoder has run."""
 
-    source: Source
+    source: WeightSource
 
     def __call__(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
@@ -49,7 +49,7 @@ def attach(
     family: Family,
     sites: Mapping[Site, nn.Module],
     kinds: Mapping[Place, Kind],
-    source: Source,
+    source: WeightSource,
     config: ModelConfig,
 ) -> None:
     """Hook every site, and the encoder where ``source`` reads what it makes.

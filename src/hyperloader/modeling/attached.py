@@ -16,7 +16,7 @@ from hyperloader.modeling.active import SiteWeights, of_rows
 from hyperloader.modeling.attach import attach
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import HEADS, Method
-from hyperloader.modeling.modules.registry import kind_named
+from hyperloader.modeling.modules.registry import KINDS
 from hyperloader.modeling.sources.build import build_source, served_sites
 
 Tasks = str | Sequence[str] | Tensor
@@ -67,7 +67,7 @@ class AttachedModel(nn.Module):
             made_for[HEAD] = nn.Linear(self.family.width(backbone), tags, device="meta")
         first_norm = self.family.first_norm
         self.source = build_source(config, parts, made_for, first_norm=first_norm)
-        kinds = {place: kind_named(name) for place, name in self.method.kinds.items()}
+        kinds = {place: KINDS.named(name) for place, name in self.method.kinds.items()}
         attach(backbone, self.family, sites, kinds, self.source, config)
         self._set_trainable()
         self._cached: dict[tuple[int, ...], SiteWeights] = {}

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from hyperloader.backbones.family import Family
 from hyperloader.backbones.places import DECODER, ENCODER, STACKS, Place
-from hyperloader.errors import ConfigError, unknown
+from hyperloader.errors import ConfigError
+from hyperloader.registry import Registry
 
 ADAPTER_PLACES = (Place.FEED_FORWARD, Place.SELF_ATTENTION)
 LORA_PLACES = (Place.SELF_QUERY, Place.SELF_VALUE, Place.CROSS_QUERY, Place.CROSS_VALUE)
@@ -151,9 +152,9 @@ HEADS = {
     "generated": Part("label_hypernetwork", (Group("head", (Place.HEAD,)),)),
 }
 
-METHODS = {
-    method.name: method
-    for method in (
+METHODS = Registry(
+    "method",
+    (
         Method(
             "hyperloader",
             "adapters, conditional layer norms and LoRA generated from (task, layer, position)",
@@ -244,20 +245,5 @@ METHODS = {
             settings={"train_backbone": "all"},
             task_prefix="several",
         ),
-    )
-}
-
-
-def register(method: Method) -> Method:
-    """Add a row to the table. Raises ConfigError where its name is taken."""
-    if method.name in METHODS:
-        raise ConfigError(f"there is a method {method.name!r} already; choose another name")
-    METHODS[method.name] = method
-    return method
-
-
-def get_method(name: str) -> Method:
-    """The method called ``name``. Raises ConfigError that lists the known ones."""
-    if name not in METHODS:
-        raise ConfigError(unknown("method", name, METHODS))
-    return METHODS[name]
+    ),
+)

@@ -93,7 +93,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no readable safetensors file ({error})") from error
+        raise CheckpointError(
+            f"{path} is no readable safetensors file ({error}); use an undamaged copy"
+        ) from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if config.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder} has checkpoint format {config.get('format')}, this version reads 1 and "
-            f"{FORMAT}"
+            f"{FORMAT}; install the version that wrote it"
         )
     return config
 
@@ -142,7 +144,9 @@ def load_model(
         check_settings(about["config"], str(folder / CONFIG))
         settings, output = config["settings"], config["output"]
     except (ValidationError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / CONFIG} is not usable: {error}") from error
+        raise CheckpointError(
+            f"{folder / CONFIG} is not usable: {error}; use an undamaged copy"
+        ) from error
     if kind.output != output:
         raise CheckpointError(
             f"{folder} holds a {model_config.method} model that answers by {output!r}, which a "
@@ -181,7 +185,9 @@ def load_parameters(model: "AttachedModel", tensors: dict[str, Tensor], where: s
         ),
     ):
         if names:
-            raise CheckpointError(f"{where} {problem} {sorted(names)[0]} ({len(names)} such)")
+            raise CheckpointError(
+                f"{where} {problem} {sorted(names)[0]} ({len(names)} such); use an undamaged copy"
+            )
     for name, tensor in tensors.items():
         if not (tensor.is_floating_point() and tensor.isfinite().all()):
             raise CheckpointError(

@@ -3,16 +3,10 @@
 from pathlib import Path
 
 import torch
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    T5Config,
-    T5ForConditionalGeneration,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, T5Config
 
 from hyperloader.backbones.loading import load_backbone
-from hyperloader.backbones.t5.family import attention
-from hyperloader.backbones.t5.scratch import structure_first_weights
+from hyperloader.backbones.t5.scratch import random_t5, structure_first_weights
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.pretrained import write_tensors
@@ -41,17 +35,12 @@ def build_backbone(section: BackboneSection, tokenizer: PreTrainedTokenizerBase)
         return backbone
     pieces = WordPieces(tokenizer)
     try:
-        config = T5Config(
-            vocab_size=-(-len(tokenizer) // _MULTIPLE) * _MULTIPLE,
+        model = random_t5(
+            tokenizer,
+            multiple=_MULTIPLE,
             dropout_rate=section.dropout,
-            pad_token_id=pieces.pad,
-            eos_token_id=pieces.eos,
-            decoder_start_token_id=pieces.pad,
-            tie_word_embeddings=True,
             **section.model_dump(exclude={"start", "dropout", "first_weights"}),
         )
-        model = T5ForConditionalGeneration(config)
-        model.set_attn_implementation(attention())
     except (ValueError, KeyError) as error:
         raise ConfigError(f"recipe, backbone: T5 refuses this shape ({error})") from error
     if section.first_weights == "structured":

@@ -190,7 +190,9 @@ def load_teacher(recipe: PretrainRecipe, pieces: PreTrainedTokenizerBase) -> Tea
         encoder = load_backbone(name)
         family = family_of_type(encoder.config.model_type)
         if not isinstance(family, Bert):
-            raise ConfigError(f"{name} is of the {family.name} family, not of BERT's")
+            raise ConfigError(
+                f"{name} is of the {family.name} family, not of BERT's; name such a one"
+            )
         tokenizer = load_tokenizer(name)
     except ConfigError as error:
         raise ConfigError(f"recipe, distillation.teacher: {error}") from error

@@ -18,7 +18,14 @@ from transformers import PreTrainedTokenizerBase
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.pretraining.recipe import PretrainRecipe
-from hyperloader.pretraining.text import Source, factors, find_files, is_held_out, read_lines, scan
+from hyperloader.pretraining.text import (
+    TextFile,
+    factors,
+    find_files,
+    is_held_out,
+    read_lines,
+    scan,
+)
 from hyperloader.pretraining.tokenizer import load_tokenizer, make_tokenizer
 from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, claim_target, read_json
 
@@ -93,7 +100,7 @@ def open_prepared(folder: Path) -> Prepared:
 
 
 def _encode(
-    sources: Sequence[Source],
+    sources: Sequence[TextFile],
     tokenizer: PreTrainedTokenizerBase,
     recipe: PretrainRecipe,
     folder: Path,

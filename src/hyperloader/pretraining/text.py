@@ -19,7 +19,7 @@ _LONGEST = 1 << 20  # bytes; a "line" beyond this is a file of another kind
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TextFile:
     """One file: ``size`` is what it takes on the disk, ``characters`` the length of its lines."""
 
     path: Path
@@ -50,7 +50,7 @@ def find_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def scan(folder: Path) -> list[Source]:
+def scan(folder: Path) -> list[TextFile]:
     """Read every file of ``folder`` once, so that whatever is wrong with it is known at once.
 
     Raises:
@@ -64,7 +64,7 @@ def scan(folder: Path) -> list[Source]:
             characters += len(line)
         if not lines:
             raise DataError("holds no text; fill it or take it away", path)
-        sources.append(Source(path, name, path.stat().st_size, lines, characters))
+        sources.append(TextFile(path, name, path.stat().st_size, lines, characters))
     return sources
 
 

@@ -10,12 +10,12 @@ from hyperloader.codec.pieces import WordPieces
 from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.errors import ConfigError
 from hyperloader.pretraining.recipe import TokenizerSection
-from hyperloader.pretraining.text import Source, is_held_out, read_lines
+from hyperloader.pretraining.text import TextFile, is_held_out, read_lines
 from hyperloader.tags import INSIDE, OUTSIDE
 
 
 def make_tokenizer(
-    sources: Sequence[Source],
+    sources: Sequence[TextFile],
     weights: Mapping[str, float],
     section: TokenizerSection,
     held_out: int,
@@ -50,7 +50,7 @@ def make_tokenizer(
 
 
 def sample(
-    sources: Sequence[Source], weights: Mapping[str, float], characters: int, held_out: int
+    sources: Sequence[TextFile], weights: Mapping[str, float], characters: int, held_out: int
 ) -> Iterator[str]:
     """About ``characters`` of the weighted text, spread over each file; no held-out line.
 

@@ -137,11 +137,15 @@ def verify_file(path: Path) -> GoldenResult:
             config = json.loads(file.metadata()["config"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a golden file: {error}") from error
+        raise CheckpointError(
+            f"{path} is not a golden file: {error}; take it out of the folder"
+        ) from error
     try:
         return GoldenResult(path.name, method, _compare(_CASES[method], config, tensors))
     except KeyError as error:
-        raise CheckpointError(f"{path} is an incomplete golden file: it has no {error}") from error
+        raise CheckpointError(
+            f"{path} is an incomplete golden file: it has no {error}; take it out"
+        ) from error
 
 
 def _build(case: Case, config: dict[str, Any]) -> AttachedModel:

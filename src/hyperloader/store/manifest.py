@@ -72,7 +72,9 @@ def check_folder(folder: Path) -> Manifest:
                 )
     except OSError as error:
         where = error.filename or folder
-        raise CheckpointError(f"{where} cannot be read: {error.strerror or error}") from error
+        raise CheckpointError(
+            f"{where} cannot be read: {error.strerror or error}; mend that or use a copy"
+        ) from error
     return manifest
 
 
@@ -85,7 +87,8 @@ def _manifest_or_refuse(folder: Path) -> Manifest:
             "code); convert it to safetensors with save_pretrained first"
         )
     raise CheckpointError(
-        f"{folder} has no {MANIFEST}: it is no checkpoint, or one whose writing was cut short"
+        f"{folder} has no {MANIFEST}: it is no checkpoint, or one whose writing was cut "
+        "short; give the folder of a run or of an export"
     )
 
 

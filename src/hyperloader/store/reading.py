@@ -22,14 +22,20 @@ def read_bytes(path: Path, limit: int = _LARGEST) -> bytes:
         # Opening a pipe would wait for a writer; what it is, is asked of what was opened.
         with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise CheckpointError(f"{path} is no regular file")
+                raise CheckpointError(f"{path} is no regular file; use an undamaged copy")
             content = file.read(limit + 1)
     except IsADirectoryError as error:
-        raise CheckpointError(f"{path} is a folder, where a file was expected") from error
+        raise CheckpointError(
+            f"{path} is a folder, where a file belongs; use an undamaged copy"
+        ) from error
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror}; mend that or use a copy"
+        ) from error
     if len(content) > limit:
-        raise CheckpointError(f"{path} is larger than {limit >> 20} MiB, which nothing here needs")
+        raise CheckpointError(
+            f"{path} is larger than {limit >> 20} MiB, more than anything here needs; use a copy"
+        )
     return content
 
 

@@ -49,7 +49,9 @@ def claim_target(
         manifest = read_manifest(target)
         foreign = unlisted(target, manifest)
     except OSError as error:
-        raise TargetError(f"{target} cannot be looked at: {error.strerror}") from error
+        raise TargetError(
+            f"{target} cannot be looked at: {error.strerror}; choose another place"
+        ) from error
     if manifest.kind != kind:
         raise TargetError(
             f"{target} holds a {manifest.kind}, which is not replaced by a {kind}; choose a new "
@@ -90,7 +92,9 @@ def claim_file(path: Path | str) -> Path:
     except FileNotFoundError:
         return target
     except OSError as error:
-        raise TargetError(f"{target} cannot be looked at: {error.strerror}") from error
+        raise TargetError(
+            f"{target} cannot be looked at: {error.strerror}; choose another place"
+        ) from error
     if start and not start.startswith(_REPORTS):
         raise TargetError(f"{target} exists already and is no report; name another file")
     return target
@@ -107,7 +111,9 @@ def _new_name(path: Path | str, sources: Collection[Path]) -> Path:
         if "\0" in str(target):
             raise ValueError("no name holds a null character")
     except (OSError, ValueError, RuntimeError) as error:
-        raise TargetError(f"{str(path)!r} cannot be written: {error}") from error
+        raise TargetError(
+            f"{str(path)!r} cannot be written: {error}; choose another place"
+        ) from error
     for source, place in read.items():
         if target.resolve() == place or target.resolve() in place.parents:
             what = "is" if target.resolve() == place else "holds"
@@ -123,4 +129,6 @@ def _check_parent(target: Path) -> None:
     if not parent.is_dir():
         raise TargetError(f"{target} cannot be written: {parent} is no folder; choose another")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise TargetError(f"{target} cannot be written: no permission to write in {parent}")
+        raise TargetError(
+            f"{target} cannot be written: no permission to write in {parent}; choose another place"
+        )

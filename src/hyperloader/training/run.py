@@ -175,7 +175,9 @@ class RunFolder:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise CheckpointError(f"{path} cannot be read: {reason}") from error
+            raise CheckpointError(
+                f"{path} cannot be read: {reason}; mend it or train anew"
+            ) from error
         try:
             return self.schema.model_validate(content).model_dump()
         except ValidationError as error:
@@ -303,7 +305,9 @@ class RunFolder:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+            raise CheckpointError(
+                f"{path} cannot be read: {error.strerror}; mend that and resume again"
+            ) from error
         steps = [_step(line) for line in lines]
         last = max((i for i, found in enumerate(steps) if found is not None), default=-1)
         if None in steps[:last]:

@@ -42,7 +42,7 @@ def test_discontinuous_entities_are_counted(tmp_path: Path) -> None:
     (only,), reading = read(path)
     assert only.spans == ()
     assert reading.notes[0].startswith("discontinuous entities, which are left out: 1")
-    with pytest.raises(DataError, match=r"discontinuous .* \(reading is strict\)"):
+    with pytest.raises(DataError, match=r"discontinuous .*; mend it, or read without strict"):
         read(path, strict=True)
 
 

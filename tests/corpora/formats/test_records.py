@@ -170,6 +170,15 @@ def test_numbered_tags_get_their_names(tmp_path: Path) -> None:
     assert surfaces(only) == [("Acme", "ORG")]
 
 
+def refuses_behind(good: str, record: str, message: str, folder: Path) -> None:
+    """``record`` in line 2, behind a good one, is refused by its place and with ``message``."""
+    path = write(folder, "x.jsonl", f"{good}\n{record}\n")
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert "x.jsonl:2: " in str(caught.value)
+    assert message in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("record", "message"),
     [
@@ -192,11 +201,7 @@ def test_numbered_tags_get_their_names(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_bad_prodigy(tmp_path: Path, record: str, message: str) -> None:
-    path = write(tmp_path, "x.jsonl", f'{{"text": "fine", "spans": [], "id": 7}}\n{record}\n')
-    with pytest.raises(DataError) as caught:
-        read(path)
-    assert "x.jsonl:2: " in str(caught.value)
-    assert message in str(caught.value)
+    refuses_behind('{"text": "fine", "spans": [], "id": 7}', record, message, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -215,11 +220,7 @@ def test_bad_prodigy(tmp_path: Path, record: str, message: str) -> None:
     ],
 )  # fmt: skip
 def test_bad_own_form(tmp_path: Path, record: str, message: str) -> None:
-    path = write(tmp_path, "x.jsonl", f'{{"words": ["fine"], "spans": []}}\n{record}\n')
-    with pytest.raises(DataError) as caught:
-        read(path)
-    assert "x.jsonl:2: " in str(caught.value)
-    assert message in str(caught.value)
+    refuses_behind('{"words": ["fine"], "spans": []}', record, message, tmp_path)
 
 
 @pytest.mark.parametrize(

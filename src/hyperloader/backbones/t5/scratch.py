@@ -37,23 +37,36 @@ def scratch_backbone(
         size: one of :data:`SCRATCH`.
         tokenizer: one of the T5 family, with the sentinels <extra_id_0>, <extra_id_1>, ….
     """
-    from transformers import T5Config, T5ForConditionalGeneration
-
     if size not in SCRATCH:
         raise ConfigError(unknown("backbone size", size, SCRATCH))
+    shape = {"feed_forward_proj": "gated-gelu", "dropout_rate": dropout, **SCRATCH[size]}
+    model = random_t5(tokenizer, **shape)
+    structure_first_weights(model, sentinel_ids(tokenizer.get_vocab()))
+    return model
+
+
+def random_t5(
+    tokenizer: "PreTrainedTokenizerBase", *, multiple: int = 1, **shape: Any
+) -> "T5ForConditionalGeneration":
+    """A T5 for ``tokenizer`` with T5's own random weights.
+
+    Args:
+        tokenizer: one of the T5 family.
+        multiple: the vocabulary's rows are rounded up to a multiple of it.
+        shape: of T5's configuration. A shape that T5 refuses raises ValueError or KeyError.
+    """
+    from transformers import T5Config, T5ForConditionalGeneration
+
     config = T5Config(
-        vocab_size=len(tokenizer),
-        feed_forward_proj="gated-gelu",
-        dropout_rate=dropout,
+        vocab_size=-(-len(tokenizer) // multiple) * multiple,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=True,
-        **SCRATCH[size],
+        **shape,
     )
     model = T5ForConditionalGeneration(config)
     model.set_attn_implementation(attention())
-    structure_first_weights(model, sentinel_ids(tokenizer.get_vocab()))
     return model
 
 

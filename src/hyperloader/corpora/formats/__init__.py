@@ -24,27 +24,29 @@ from hyperloader.corpora.formats import (
     spacy_json,
 )
 from hyperloader.corpora.formats.format import Files, Format, Guess
+from hyperloader.registry import Registry
 
-_MODULES = (
-    bio, conll, conllu, seq, mtop, mtod,
-    jsonl, prodigy, label_studio, doccano, spacy_json, docbin, gliner, gliner2, hf, csv_spans,
-    brat, inline,
+FORMATS: Registry[Format] = Registry(
+    "format",
+    (
+        module.FORMAT
+        for module in (
+            bio, conll, conllu, seq, mtop, mtod,
+            jsonl, prodigy, label_studio, doccano, spacy_json, docbin, gliner, gliner2, hf,
+            csv_spans, brat, inline,
+        )
+    ),
 )  # fmt: skip
 
-FORMATS: dict[str, Format] = {}
-WRITERS: dict[str, Format] = {}
-EXTENSIONS: list[str] = []
+
+def written() -> dict[str, Format]:
+    """The formats that are written, too."""
+    return {name: found for name, found in FORMATS.items() if found.write}
 
 
-def register(found: Format) -> None:
-    """Make a format known: it is recognised, read, listed and, if it can be, written."""
-    FORMATS[found.name] = found
-    if found.write:
-        WRITERS[found.name] = found
-    EXTENSIONS.extend(e for e in found.extensions if e not in EXTENSIONS)
+def extensions() -> list[str]:
+    """The extensions of all formats, each once."""
+    return list(dict.fromkeys(each for found in FORMATS.values() for each in found.extensions))
 
 
-for _module in _MODULES:
-    register(_module.FORMAT)
-
-__all__ = ["EXTENSIONS", "FORMATS", "WRITERS", "Files", "Format", "Guess", "register"]
+__all__ = ["FORMATS", "Files", "Format", "Guess", "extensions", "written"]

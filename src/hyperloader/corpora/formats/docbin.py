@@ -33,7 +33,9 @@ def _read(source: Source) -> Sequence[Example]:
     try:
         docs = [*spacy.tokens.DocBin().from_bytes(source.data).get_docs(spacy.vocab.Vocab())]
     except Exception as error:  # zlib, msgpack or numpy, depending on what is broken
-        raise source.error("not a DocBin that spaCy can read") from error
+        raise source.error(
+            "not a DocBin that spaCy can read; save it again with DocBin.to_disk"
+        ) from error
     key = source.options.spans_key
     if key is None and not any(doc.ents for doc in docs):
         keys = {name for doc in docs for name, group in doc.spans.items() if len(group)}

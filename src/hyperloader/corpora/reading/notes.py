@@ -31,7 +31,7 @@ class Notes:
     def repair(self, kind: str, line: int | None = None, count: int = 1) -> None:
         """Note a repair. Raises DataError with the line when reading is strict."""
         if count and self._strict:
-            raise DataError(f"{kind} (reading is strict)", str(self._path), line)
+            raise DataError(f"{kind}; mend it, or read without strict", str(self._path), line)
         self.add(kind, line, count)
 
     def lines(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from hyperloader.modeling.sources.free import FreeParameters
 from hyperloader.modeling.sources.input_hypernetwork import InputHypernetwork
 from hyperloader.modeling.sources.label_hypernetwork import LabelHypernetwork
 from hyperloader.modeling.sources.prefix import PrefixNetwork
-from hyperloader.modeling.sources.source import CombinedSource, Source
+from hyperloader.modeling.sources.source import CombinedSource, WeightSource
 from hyperloader.modeling.sources.task_hypernetwork import TaskHypernetwork
 
 Sites = Mapping[Site, nn.Module]
@@ -19,7 +19,7 @@ Sites = Mapping[Site, nn.Module]
 
 def build_source(
     config: ModelConfig, parts: tuple[Part, ...], sites: Sites, *, first_norm: float = 1.0
-) -> Source:
+) -> WeightSource:
     """The source of ``parts``: that of the one part, or of several together.
 
     ``first_norm`` is where the weights of free layer norms begin.
@@ -42,7 +42,7 @@ def _served(part: Part, sites: Sites) -> dict[Site, nn.Module]:
     }
 
 
-def _of_part(config: ModelConfig, part: Part, sites: Sites, first_norm: float) -> Source:
+def _of_part(config: ModelConfig, part: Part, sites: Sites, first_norm: float) -> WeightSource:
     match part.source:
         case "task_hypernetwork":
             return TaskHypernetwork(config, part, sites)

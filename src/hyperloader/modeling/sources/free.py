@@ -10,8 +10,8 @@ from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Group, Part
 from hyperloader.modeling.modules.kind import FirstValues
-from hyperloader.modeling.modules.registry import kind_named
-from hyperloader.modeling.sources.source import Source, group_shapes
+from hyperloader.modeling.modules.registry import KINDS
+from hyperloader.modeling.sources.source import WeightSource, group_shapes
 
 
 class FreeGroup(nn.Module):
@@ -30,7 +30,7 @@ class FreeGroup(nn.Module):
         first_norm: float,
     ) -> None:
         super().__init__()
-        self.group, self.kind, self.sets = group, kind_named(group.module), sets
+        self.group, self.kind, self.sets = group, KINDS.named(group.module), sets
         self.first = FirstValues(part.initial, first_norm)
         self.sites = [site for site in sites if site.place in group.places]
         self.weights = nn.ParameterDict(
@@ -65,7 +65,7 @@ class FreeGroup(nn.Module):
         return parameter[:, task_ids]
 
 
-class FreeParameters(Source):
+class FreeParameters(WeightSource):
     """Every weight of every site is learned as it is."""
 
     def __init__(

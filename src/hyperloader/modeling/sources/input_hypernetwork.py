@@ -15,12 +15,12 @@ from hyperloader.backbones.places import Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Part
-from hyperloader.modeling.modules.registry import kind_named
+from hyperloader.modeling.modules.registry import KINDS
 from hyperloader.modeling.sources.generator import Generator
-from hyperloader.modeling.sources.source import Source, group_shapes
+from hyperloader.modeling.sources.source import WeightSource, group_shapes
 
 
-class InputHypernetwork(Source):
+class InputHypernetwork(WeightSource):
     """From the encoder's output to the weights of every site, for each row of the batch."""
 
     reads_input = True
@@ -29,7 +29,7 @@ class InputHypernetwork(Source):
     def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
         super().__init__()
         (group,) = part.groups
-        self.kind = kind_named(group.module)
+        self.kind = KINDS.named(group.module)
         self.sites = list(sites)
         width = sizes(next(iter(sites.values())))[0]
         hidden, layer_dim = config.projector_hidden_dim, config.layer_embedding_dim

@@ -15,10 +15,10 @@ from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Part
 from hyperloader.modeling.modules.head import HeadWeights
-from hyperloader.modeling.sources.source import Source
+from hyperloader.modeling.sources.source import WeightSource
 
 
-class LabelHypernetwork(Source):
+class LabelHypernetwork(WeightSource):
     """Embeddings of tasks and of their tags in, a head of T rows out."""
 
     def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:

@@ -11,10 +11,10 @@ from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Part
 from hyperloader.modeling.modules.prefix import PrefixWeights
-from hyperloader.modeling.sources.source import Source
+from hyperloader.modeling.sources.source import WeightSource
 
 
-class PrefixNetwork(Source):
+class PrefixNetwork(WeightSource):
     """Embeddings of p positions through a network to keys and values of every layer, gated.
 
     What it makes depends on nothing, so in use it counts as its keys and values alone:

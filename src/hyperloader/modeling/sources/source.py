@@ -11,10 +11,10 @@ from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Group, Part
 from hyperloader.modeling.modules.kind import Shapes
-from hyperloader.modeling.modules.registry import kind_named
+from hyperloader.modeling.modules.registry import KINDS
 
 
-class Source(nn.Module):
+class WeightSource(nn.Module):
     """Makes the weights of some sites: of the tasks, or of what the encoder made of the input."""
 
     reads_input = False
@@ -32,24 +32,24 @@ class Source(nn.Module):
         return {}
 
 
-class CombinedSource(Source):
+class CombinedSource(WeightSource):
     """Several sources, each for sites of its own (or none, where nothing is attached)."""
 
-    def __init__(self, sources: Iterable[Source]) -> None:
+    def __init__(self, sources: Iterable[WeightSource]) -> None:
         super().__init__()
         self.sources = nn.ModuleList(sources)
         self.reads_input = any(source.reads_input for source in self._all())
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
-        """See :meth:`Source.forward`."""
+        """See :meth:`WeightSource.forward`."""
         return {site: w for source in self._all() for site, w in source(task_ids).items()}
 
     def from_input(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
-        """See :meth:`Source.from_input`."""
+        """See :meth:`WeightSource.from_input`."""
         made = (source.from_input(hidden, attention_mask) for source in self._all())
         return {site: w for weights in made for site, w in weights.items()}
 
-    def _all(self) -> list[Source]:
+    def _all(self) -> list[WeightSource]:
         return list(self.sources)  # type: ignore[arg-type]
 
 
@@ -61,7 +61,7 @@ def group_shapes(
     Raises:
         ConfigError: the places of the group are not all equally wide.
     """
-    kind = kind_named(group.module)
+    kind = KINDS.named(group.module)
 
     def widths(places: Iterable[Place]) -> set[tuple[int, int]]:
         return {

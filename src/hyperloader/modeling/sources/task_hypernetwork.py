@@ -13,9 +13,9 @@ from hyperloader.backbones.places import STACKS, Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Group, Part
-from hyperloader.modeling.modules.registry import kind_named
+from hyperloader.modeling.modules.registry import KINDS
 from hyperloader.modeling.sources.generator import Generator
-from hyperloader.modeling.sources.source import Source, group_shapes
+from hyperloader.modeling.sources.source import WeightSource, group_shapes
 
 
 class StackHypernetwork(nn.Module):
@@ -46,7 +46,7 @@ class StackHypernetwork(nn.Module):
         )
         self.norm = nn.LayerNorm(config.input_embedding_dim, eps=1e-6)
         self.groups = _split_groups(part.groups, config)
-        self.kinds = [kind_named(group.module) for group in self.groups]
+        self.kinds = [KINDS.named(group.module) for group in self.groups]
         self.generators = nn.ModuleList(
             Generator(
                 config.input_embedding_dim,
@@ -108,7 +108,7 @@ class StackHypernetwork(nn.Module):
         )
 
 
-class TaskHypernetwork(Source):
+class TaskHypernetwork(WeightSource):
     """Task embeddings and one hypernetwork per stack: task ids in, weights of all sites out."""
 
     def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
