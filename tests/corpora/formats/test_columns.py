@@ -157,5 +157,6 @@ def test_repaired_tags_are_counted_or_refused(tmp_path: Path) -> None:
     assert reading.notes == (
         "tags that go on with no open span, read as the start of one: 2 (the first in line 1)",
     )
-    with pytest.raises(DataError, match=r"x\.conll:1: tags that go on .*; mend it, or read without strict"):
+    refused = r"x\.conll:1: tags that go on .*; mend it, or read without strict"
+    with pytest.raises(DataError, match=refused):
         read(path, strict=True)
