@@ -93,6 +93,9 @@ class TrainingSection(OptimisationSection):
     backbone_learning_rate: float | None = Field(
         None, gt=0, description="for trained parameters of the backbone; default: learning_rate"
     )
+    head_learning_rate: float | None = Field(
+        None, gt=0, description="for a tagging head; default: learning_rate"
+    )
     loss: Literal["full", "decisions"] = Field(
         "full", description="cross-entropy of all tokens (the paper), or of the decisions alone"
     )

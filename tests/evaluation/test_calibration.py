@@ -20,12 +20,12 @@ from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import CheckpointError, DataError
 from hyperloader.evaluation.calibration import (
     ENOUGH,
-    GoldScores,
     calibrate,
     fit_temperature,
     gold_scores,
 )
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.outputs.output import GoldScores
 from hyperloader.outputs.registry import output_of
 from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.outputs.sentt.decoding.search import Scorer

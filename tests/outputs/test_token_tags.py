@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from bert_helpers import HEAD_WEIGHT, POSITIONS, bert_encoder, bert_tokenizer, tag_logits
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
-from hyperloader.codec.batch import collate, encode_example, encode_words
+from hyperloader.codec.batch import encode_example, encode_words
 from hyperloader.codec.codec import CodecConfig
 from hyperloader.codec.windows import stitch
 from hyperloader.config import TrainingSection
@@ -23,6 +23,7 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.registry import output_of
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.outputs.token_tags.rows import pack
 from hyperloader.tagger import Tagger
 from hyperloader.tags import parse_tags
 from hyperloader.types import Example, Span
@@ -162,24 +163,21 @@ def test_batches_are_padded_and_the_loss_is_the_models_own() -> None:
             codec, Example(tuple(text.split()), (Span(0, 1, "track"),), "music")
         )
     ]
-    batch = collate(windows, codec.pieces.pad, multiple=1)
-    assert batch.labels is not None
-    assert batch.first is not None
-    assert batch.labels.shape == batch.first.shape == (3, 5)
-    assert batch.labels.tolist()[2] == [3, -100, -100, -100, -100]
-    assert batch.attention_mask.sum(1).tolist() == [len(w.source) for w in windows]
-    assert batch.input_ids.shape[1] == max(len(w.source) for w in windows)
+    rows = pack(windows, pad=codec.pieces.pad, together=False)
+    assert rows.labels.shape == rows.first.shape == (3, 5)
+    assert rows.labels.tolist()[2] == [3, -100, -100, -100, -100]
+    assert rows.attention_mask.sum(1).tolist() == [len(w.source) for w in windows]
+    assert rows.input_ids.shape[1] == max(len(w.source) for w in windows)
     objective = output_of(model).loss(model, codec, TrainingSection())
     assert objective.count(windows) == 2 + 5 + 1
     with torch.no_grad():
-        inputs = {"first": batch.first, "task_ids": model.task_ids("music")}
-        mean = model(batch.input_ids, batch.attention_mask, labels=batch.labels, **inputs).loss
+        inputs = {"first": rows.first, "task_ids": model.task_ids("music")}
+        mean = model(rows.input_ids, rows.attention_mask, labels=rows.labels, **inputs).loss
         torch.testing.assert_close(objective(windows) / objective.count(windows), mean)
         # Each beside the padding that it has in this batch, which UniPELT's gates see.
-        logits = model(batch.input_ids, batch.attention_mask, **inputs).logits
-        each = [F.cross_entropy(*row) for row in zip(logits, batch.labels, strict=True)]
+        logits = model(rows.input_ids, rows.attention_mask, **inputs).logits
+        each = [F.cross_entropy(*row) for row in zip(logits, rows.labels, strict=True)]
         torch.testing.assert_close(objective.mean_of_each(windows), torch.stack(each))
-    assert collate(encode_words(codec, ["a"], "music"), codec.pieces.pad).labels is None
 
 
 def test_a_spans_score_is_the_product_of_its_tags_and_of_its_end() -> None:

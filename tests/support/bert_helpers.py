@@ -10,9 +10,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from hyperloader.codec.batch import collate, encode_words
+from hyperloader.codec.batch import encode_words
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.outputs.token_tags.rows import pack
 from training_helpers import corpora
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -69,11 +70,6 @@ def bert_folder(folder: Path, *, width: int = 32, train: int = 24) -> Path:
 def tag_logits(model: TokenTagger, codec: TokenCodec, words: Sequence[str], task: str) -> Tensor:
     """What the head says of one sentence by itself: (words, tags)."""
     (window,) = encode_words(codec, words, task)
-    batch = collate([window], codec.pieces.pad, multiple=1)
+    rows = pack([window], pad=codec.pieces.pad, together=False)
     with torch.no_grad():
-        return model(
-            batch.input_ids,
-            batch.attention_mask,
-            task_ids=model.task_ids(task),
-            first=batch.first,
-        ).logits[0]
+        return model.read(rows)[0]

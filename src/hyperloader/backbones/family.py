@@ -96,6 +96,14 @@ class Family(ABC):
         """How many sub-tokens the backbone can read at once; None: any number."""
         return None
 
+    def told_places(self, backbone: Any, places: Tensor) -> dict[str, Tensor] | None:
+        """What tells the forward pass the place of every token in its own sentence.
+
+        Several sentences can then share a row, (R, S) tokens, whose attention is masked so that
+        none sees another. None (the default): they cannot.
+        """
+        return None
+
     @abstractmethod
     def is_norm(self, parameter: str) -> bool:
         """Whether the parameter of that name belongs to a layer norm of the backbone."""

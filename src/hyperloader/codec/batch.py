@@ -21,12 +21,9 @@ class Batch:
 
     Attributes:
         input_ids, attention_mask: (batch, source length), the mask 1 for tokens.
-        labels: (batch, target length) or, for a tagging head, (batch, words), -100 where ignored;
-            None where the answers are not known.
+        labels: (batch, target length), -100 where ignored; None where the answers are not known.
         tasks: of each row.
         pieces: the sub-tokens of each row's words.
-        first: for a tagging head (batch, words), the places of the words' first sub-tokens, 0
-            beyond a row's last word.
     """
 
     input_ids: Tensor
@@ -34,7 +31,6 @@ class Batch:
     labels: Tensor | None
     tasks: tuple[str, ...]
     pieces: tuple[tuple[Pieces, ...], ...]
-    first: Tensor | None = None
 
     @property
     def words(self) -> tuple[int, ...]:
@@ -48,7 +44,6 @@ class Batch:
             input_ids=self.input_ids.to(device),
             attention_mask=self.attention_mask.to(device),
             labels=None if self.labels is None else self.labels.to(device),
-            first=None if self.first is None else self.first.to(device),
         )
 
 
@@ -67,24 +62,19 @@ def encode_words(codec: Codec, words: Sequence[str], task: str) -> list[EncodedW
     ]
 
 
-def collate(windows: Sequence[EncodedWindow], pad: int, *, multiple: int = MULTIPLE) -> Batch:
+def collate(windows: Sequence[EncodedWindow], pad: int) -> Batch:
     """Pad ``windows`` (at least one) to one batch.
 
     Args:
         pad: the token id that fills up sources.
-        multiple: lengths are rounded up to a multiple of it; 1 for gates, which see the padding.
     """
     known = all(w.target for w in windows)
-    first = pad_rows([w.first for w in windows], 0) if windows[0].first else None
     return Batch(
-        pad_rows([w.source for w in windows], pad, multiple),
-        pad_rows([[1] * len(w.source) for w in windows], 0, multiple),
-        pad_rows([w.target for w in windows], IGNORED, multiple if first is None else 1)
-        if known
-        else None,
+        pad_rows([w.source for w in windows], pad, MULTIPLE),
+        pad_rows([[1] * len(w.source) for w in windows], 0, MULTIPLE),
+        pad_rows([w.target for w in windows], IGNORED, MULTIPLE) if known else None,
         tuple(w.task for w in windows),
         tuple(w.pieces for w in windows),
-        first,
     )
 
 
@@ -104,6 +94,26 @@ def alike(
         most = size if max_tokens is None else max(1, min(size, max_tokens // length))
         for start in range(0, len(places), most):
             yield places[start : start + most]
+
+
+def near(windows: Sequence[EncodedWindow], size: int, max_tokens: int) -> Iterator[list[int]]:
+    """Indices of batches of at most ``size`` windows with little padding, and of at most
+    ``max_tokens`` source tokens with it (one window always goes).
+
+    Rows of a task stand together.
+    """
+    order = sorted(range(len(windows)), key=lambda i: (windows[i].task, len(windows[i].source)))
+    batch: list[int] = []
+    longest = 0
+    for i in order:
+        length = len(windows[i].source)
+        if batch and (len(batch) == size or max(longest, length) * (len(batch) + 1) > max_tokens):
+            yield batch
+            batch, longest = [], 0
+        batch.append(i)
+        longest = max(longest, length)
+    if batch:
+        yield batch
 
 
 def pad_rows(rows: Sequence[Sequence[int]], value: int, multiple: int = 1) -> Tensor:

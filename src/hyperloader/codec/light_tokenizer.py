@@ -1,4 +1,5 @@
-"""The tokenizers that this package trains, without transformers: the little a codec asks of one.
+"""The tokenizers that this package trains, and BERT's, without transformers: what codecs ask of
+one.
 
 Importing transformers takes longer than tagging a few sentences does.
 """
@@ -14,13 +15,19 @@ from hyperloader.store import read_bytes
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 LARGEST = 256 << 20  # bytes; the vocabularies of large multilingual models have 20 MB
-NAMED = ("pad_token", "eos_token", "unk_token")
+NAMED = tuple(f"{name}_token" for name in ("pad", "eos", "unk", "cls", "sep", "mask"))
 # Settings that are written beside the file; none of them changes how a text is cut. With another
 # class or another setting, transformers may build a tokenizer that differs from the file.
-_CLASS = "TokenizersBackend"
 _SETTINGS = {
     *("tokenizer_class", "backend", "extra_special_tokens", *NAMED),
     *("model_max_length", "is_local", "local_files_only"),
+}
+# Those of BERT: how texts are cut, which the file must say too, and what cutting words alone and
+# batching them here does not use.
+_BERT_SETTINGS = {
+    *("do_lower_case", "strip_accents", "tokenize_chinese_chars", "do_basic_tokenize"),
+    *("never_split", "name_or_path", "max_length", "pad_to_multiple_of", "pad_token_type_id"),
+    *("padding_side", "stride", "truncation_side", "truncation_strategy"),
 }
 
 
@@ -38,9 +45,17 @@ class LightTokenizer:
         self._backend.no_truncation()
         self._vocabulary: dict[str, int] = self._backend.get_vocab()
         config = json.loads(files[CONFIG])
-        named = [self._vocabulary[config[name]] for name in NAMED]
-        self.pad_token_id, self.eos_token_id, self.unk_token_id = named
-        self.all_special_ids = named + [self._vocabulary[t] for t in config["extra_special_tokens"]]
+        special = [config[name] for name in NAMED if config.get(name)]
+        special += config.get("extra_special_tokens", [])
+        self.all_special_ids = [self._vocabulary[token] for token in special]
+
+        def named(name: str) -> Any:
+            """The id of a special token; None where the tokenizer has none of that kind."""
+            return self._vocabulary[config[name]] if config.get(name) else None
+
+        self.pad_token_id, self.unk_token_id = named("pad_token"), named("unk_token")
+        self.eos_token_id = named("eos_token")
+        self.cls_token_id, self.sep_token_id = named("cls_token"), named("sep_token")
 
     def __call__(
         self,
@@ -71,26 +86,56 @@ class LightTokenizer:
 
 
 def light_tokenizer(folder: Path) -> LightTokenizer | None:
-    """The tokenizer in ``folder``; None where it is not one of the kind that is trained here.
+    """The tokenizer in ``folder``; None where it is not one of the kinds that are known here.
 
     Others are left to transformers, and so is a damaged one: it says what is wrong.
     """
     try:
-        if {path.name for path in folder.iterdir()} != {FILE, CONFIG}:
-            return None
         files = {name: read_bytes(folder / name, LARGEST) for name in (FILE, CONFIG)}
         content, config = json.loads(files[FILE]), json.loads(files[CONFIG])
-        return LightTokenizer(files) if _is_plain(content, config) else None
+        alone = {path.name for path in folder.iterdir()} == {FILE, CONFIG}
+        known = (alone and _is_plain(content, config)) or _is_bert(content, config)
+        return LightTokenizer(files) if known else None
     except Exception:  # tokenizers has no narrower one; transformers meets it again and says so
         return None
 
 
 def _is_plain(content: dict[str, Any], config: dict[str, Any]) -> bool:
     """Whether ``config`` is of the class that takes the file as it is, and adds nothing to it."""
-    special = {token["content"] for token in content["added_tokens"] if token["special"]}
-    named = {config[name] for name in NAMED}
     return (
-        config["tokenizer_class"] == _CLASS
+        config["tokenizer_class"] == "TokenizersBackend"
         and config.keys() <= _SETTINGS
-        and named | set(config["extra_special_tokens"]) <= special
+        and _knows(content, config, ("pad_token", "eos_token", "unk_token"))
     )
+
+
+def _is_bert(content: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Whether ``config`` is of BERT's class, which builds a tokenizer by its own settings, and the
+    file holds that same tokenizer."""
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return (
+        config["tokenizer_class"] in ("BertTokenizer", "BertTokenizerFast")
+        and config.keys() <= _SETTINGS | _BERT_SETTINGS
+        and not config.get("never_split")
+        and config.get("do_basic_tokenize", True)
+        and content["normalizer"]
+        == {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
+            "strip_accents": config.get("strip_accents"),
+            "lowercase": config.get("do_lower_case", True),
+        }
+        and content["pre_tokenizer"] == {"type": "BertPreTokenizer"}
+        and content["model"]["type"] == "WordPiece"
+        and content["model"]["unk_token"] == config["unk_token"]
+        and content["model"]["continuing_subword_prefix"] == "##"
+        and len(content["added_tokens"]) == len(names)
+        and _knows(content, config, names)
+    )
+
+
+def _knows(content: dict[str, Any], config: dict[str, Any], names: Sequence[str]) -> bool:
+    """Whether the file knows the special tokens that the configuration names."""
+    special = {token["content"] for token in content["added_tokens"] if token["special"]}
+    return {config[n] for n in names} | set(config.get("extra_special_tokens", [])) <= special

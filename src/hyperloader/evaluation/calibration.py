@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from hyperloader.calibration import Calibration, SpanCalibration, TaskCalibration
 from hyperloader.checkpoint import calibrate_checkpoint, checkpoint_folder
 from hyperloader.codec.batch import encode_example
@@ -23,7 +25,7 @@ from hyperloader.evaluation.evaluate import evenly, load_for, predict, run_data
 from hyperloader.evaluation.metrics import ScoredExample
 from hyperloader.evaluation.reliability import reliability
 from hyperloader.modeling.attached import AttachedModel
-from hyperloader.outputs.output import GoldScores
+from hyperloader.outputs.output import Gold
 from hyperloader.outputs.registry import output_of
 from hyperloader.types import Example
 
@@ -116,7 +118,7 @@ def calibrate(
             f"{total} validation sentences are too few to fit a temperature, which takes {ENOUGH}; "
             "give labelled data with more (--data)"
         )
-    gold: dict[str, list[list[GoldScores]]] = {}
+    gold: dict[str, list[Sequence[Gold]]] = {}
     for name, parts in folds.items():
         tell(name)
         gold[name] = [gold_scores(model, codec, part) for part in parts]
@@ -184,13 +186,13 @@ def outcome(name: str, found: TaskCalibration) -> str:
     )
 
 
-def fit_temperature(gold: Sequence[GoldScores]) -> float:
+def fit_temperature(gold: Sequence[Gold]) -> float:
     """The temperature in [0.1, 10] at which the gold choices are likeliest; 1 without any.
 
     The negative log-likelihood is convex in the inverse temperature, so the place where its
     derivative crosses zero is found by halving.
     """
-    if not any(len(part.choice) for part in gold):
+    if not any(part.decisions for part in gold):
         return 1.0
     low, high = 1 / HOTTEST, 1 / COLDEST
     for _ in range(HALVINGS):
@@ -202,27 +204,23 @@ def fit_temperature(gold: Sequence[GoldScores]) -> float:
     return 1 / (low * high) ** 0.5
 
 
-def _slope(gold: Sequence[GoldScores], inverse: float) -> float:
+def _slope(gold: Sequence[Gold], inverse: float) -> float:
     """The derivative of the negative log-likelihood by the inverse temperature."""
+    by = torch.tensor(inverse, requires_grad=True)
     slope = 0.0
-    for scores, choice in gold:
-        weights = (inverse * scores).softmax(-1)
-        expected = (weights * scores.masked_fill(weights == 0, 0.0)).sum(-1)
-        slope += float((expected - scores.gather(1, choice[:, None])[:, 0]).double().sum())
+    for part in gold:
+        (slope_of_part,) = torch.autograd.grad(part.unlikelihood(by), by)
+        slope += float(slope_of_part)
     return slope
 
 
-def _unlikelihood(gold: Sequence[GoldScores], temperature: float) -> float:
-    """The summed negative log-likelihood of the gold choices."""
-    total = 0.0
-    for scores, choice in gold:
-        chosen = (scores / temperature).log_softmax(-1).gather(1, choice[:, None])
-        total -= float(chosen.double().sum())
-    return total
+def _unlikelihood(gold: Sequence[Gold], temperature: float) -> float:
+    """The summed negative log-likelihood of the gold answers."""
+    return sum(float(part.unlikelihood(1 / temperature)) for part in gold)
 
 
-def _decisions(folds: Sequence[Sequence[GoldScores]]) -> int:
-    return sum(len(part.choice) for fold in folds for part in fold)
+def _decisions(folds: Sequence[Sequence[Gold]]) -> int:
+    return sum(part.decisions for fold in folds for part in fold)
 
 
 def _folds(examples: Sequence[Example]) -> list[list[Example]]:
@@ -239,9 +237,7 @@ def _errors(before: Sequence[ScoredExample], after: Sequence[ScoredExample]) -> 
     )
 
 
-def gold_scores(
-    model: AttachedModel, codec: Codec, examples: Sequence[Example]
-) -> list[GoldScores]:
+def gold_scores(model: AttachedModel, codec: Codec, examples: Sequence[Example]) -> Sequence[Gold]:
     """The scores of all gold decisions in ``examples`` of one task, on the CPU, batch by batch.
 
     Raises:

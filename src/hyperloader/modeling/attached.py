@@ -61,7 +61,10 @@ class AttachedModel(nn.Module):
         found = self.family.find_sites(backbone, self.method.places)
         sites = served_sites(self.method.parts, found)
         parts, made_for = self.method.parts, dict(sites)
+        self._head = "no head"
         if tags:
+            # The last source, or the only one.
+            self._head = f"source.sources.{len(parts)}." if parts else "source."
             parts = (*parts, HEADS[config.head])
             # No module is hooked for a head; this says how wide it is.
             made_for[HEAD] = nn.Linear(self.family.width(backbone), tags, device="meta")
@@ -193,6 +196,10 @@ class AttachedModel(nn.Module):
                 "context_fn": active.checkpoint_contexts,
             }
         )
+
+    def head_names(self) -> set[str]:
+        """Names of the parameters that the weights of a tagging head come from."""
+        return {name for name, _ in self.named_parameters() if name.startswith(self._head)}
 
     def trainable_names(self) -> list[str]:
         """Names of the parameters that training changes (tied ones once)."""

@@ -58,6 +58,13 @@ class ModelConfig(BaseModel):
     head: Literal["free", "generated"] = Field(
         "free", description="of a tagging head: learned rows, or rows generated from the label"
     )
+    tags: Literal["sequence", "single"] = Field(
+        "sequence",
+        description="of a tagging head: the best valid sequence, or each word's likeliest tag",
+    )
+    head_dropout: float | None = Field(
+        None, ge=0, lt=1, description="before a tagging head; default: the backbone's own"
+    )
     train_backbone: Literal["none", "layer_norms", "all"] = Field(
         "layer_norms", description="which parameters of the backbone are trained"
     )

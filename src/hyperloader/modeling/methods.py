@@ -217,7 +217,7 @@ METHODS = Registry(
                     initial=_BERT_NORMAL,
                 ),
             ),
-            settings={**_NO_NORMS, "reduction_factor": 16},
+            settings={**_NO_NORMS, "reduction_factor": 16, "tags": "single"},
             single_task=True,
         ),
         Method(

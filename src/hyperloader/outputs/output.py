@@ -6,7 +6,7 @@ To add one, subclass :class:`Output` in a folder of its own and name it in
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -18,6 +18,8 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.decoded import WindowDecoder
 from hyperloader.outputs.loss import WindowLoss
 
+# Stands for minus infinity, a multiple of which by 0 is not a number.
+NEVER = -1e30
 # Windows of a batch that gold scores are computed of.
 BATCH = 32
 
@@ -26,12 +28,34 @@ C = TypeVar("C", bound=Codec)
 Labels = Mapping[str, Sequence[str]]
 
 
+class Gold(Protocol):
+    """Right answers and what a model thinks of them, for calibration."""
+
+    @property
+    def decisions(self) -> int:
+        """How many there are."""
+
+    def unlikelihood(self, inverse: Tensor | float) -> Tensor:
+        """Their summed negative log-likelihood, a differentiable number, with all logits
+        multiplied by ``inverse`` (one by the temperature)."""
+
+
 class GoldScores(NamedTuple):
-    """N decisions: ``scores`` (N, K) log-probabilities of their options, minus infinity where
-    there is none, and the gold ``choice`` (N,)."""
+    """N decisions that are made one by one: ``scores`` (N, K) log-probabilities of their options,
+    minus infinity where there is none, and the gold ``choice`` (N,)."""
 
     scores: Tensor
     choice: Tensor
+
+    @property
+    def decisions(self) -> int:
+        """See :class:`Gold`."""
+        return len(self.choice)
+
+    def unlikelihood(self, inverse: Tensor | float) -> Tensor:
+        """See :class:`Gold`."""
+        scores = (self.scores.clamp(min=NEVER) * inverse).log_softmax(-1)
+        return -scores.gather(1, self.choice[:, None]).double().sum()
 
 
 class Output(ABC, Generic[M, C]):
@@ -69,7 +93,7 @@ class Output(ABC, Generic[M, C]):
         probabilities; 1 where a task is not named."""
 
     @abstractmethod
-    def gold_scores(self, model: M, codec: C, windows: Sequence[EncodedWindow]) -> list[GoldScores]:
+    def gold_scores(self, model: M, codec: C, windows: Sequence[EncodedWindow]) -> Sequence[Gold]:
         """The scores of all gold decisions in ``windows``, on the CPU, batch by batch.
 
         Each decision is made after the right ones before it, among the options of its task.

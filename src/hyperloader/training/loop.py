@@ -121,6 +121,12 @@ class Trainer(TrainingLoop[TrainerState]):
         if state.order:
             self._begin_curriculum()
 
+    def _peak_rate(self, parameter: str) -> float:
+        rate = self.recipe.training.head_learning_rate
+        if rate is not None and parameter in self.model.head_names():
+            return rate
+        return super()._peak_rate(parameter)
+
     def _step(self, step: int, at: float) -> StepResult:
         config, accelerator = self.recipe.training, self.accelerator
         if self.recipe.data.curriculum == "loss" and not self.state.order:

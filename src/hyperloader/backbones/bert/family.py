@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hyperloader.backbones.bert.light_model import LightBert, light_bert
 from hyperloader.backbones.family import Family, Spot
 from hyperloader.backbones.joins import before_norm
 from hyperloader.backbones.places import ENCODER, Place
@@ -44,7 +45,8 @@ class Bert(Family):
         """See :meth:`Family.load`. Raises ValueError also where weights are missing."""
         from transformers import AutoModel
 
-        changes = {} if dropout is None else {self.dropout: dropout}
+        rates = (self.dropout, "attention_probs_dropout_prob")
+        changes = {} if dropout is None else dict.fromkeys(rates, dropout)
         encoder, report = AutoModel.from_pretrained(
             path,
             use_safetensors=True,
@@ -72,13 +74,28 @@ class Bert(Family):
 
         return BertConfig(num_attention_heads=sizes["hidden_size"] // 64, **sizes)
 
+    def light(self, settings: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LightBert | None:
+        """See :meth:`Family.light`."""
+        return light_bert(settings, tensors)
+
     def max_tokens(self, backbone: Any) -> int:
         """See :meth:`Family.max_tokens`."""
-        table = backbone.embeddings.position_embeddings
-        # RoBERTa's positions begin after that of the padding.
-        used = 0 if table.padding_idx is None else table.padding_idx + 1
-        return int(table.num_embeddings - used)
+        return int(_table(backbone).num_embeddings) - _before(backbone)
+
+    def told_places(self, backbone: Any, places: Tensor) -> dict[str, Tensor]:
+        """See :meth:`Family.told_places`."""
+        return {"position_ids": places + _before(backbone)}
 
     def is_norm(self, parameter: str) -> bool:
         """See :meth:`Family.is_norm`."""
         return ".LayerNorm." in f".{parameter}"
+
+
+def _table(backbone: Any) -> nn.Embedding:
+    return backbone.embeddings.position_embeddings
+
+
+def _before(backbone: Any) -> int:
+    """Positions that no token has: RoBERTa's begin after that of the padding."""
+    padding = _table(backbone).padding_idx
+    return 0 if padding is None else padding + 1

@@ -1,9 +1,4 @@
-"""Several sentences in a row of a batch, without the padding between them.
-
-Half of a padded batch of tagging sentences is padding. T5 knows only distances between tokens, so
-a sentence that may attend to nothing but itself is encoded and decoded the same wherever it
-stands: the loss is that of one sentence a row, for about half of the work.
-"""
+"""Sentences and their answers in the rows of a batch, for a backbone of the T5 family."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,13 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hyperloader.codec.batch import MULTIPLE, pad_rows
 from hyperloader.codec.windows import EncodedWindow
-
-# A row's least room in tokens. Wider rows leave fewer gaps, but attention looks at all of a row.
-ROOM = 96
-# Added to the attention of two tokens of different sentences; finite, so that bfloat16 is safe.
-FAR = -1e30
+from hyperloader.outputs.rows import FAR, far, fill, joined, numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +53,16 @@ def pack(
         start: the token that a decoder begins with.
         together: whether windows may share a row; else each has its own, in order.
     """
-    rows = _fill(windows) if together else [[i] for i in range(len(windows))]
+    sizes = [(len(w.source), len(w.target)) for w in windows]
+    rows = (
+        fill(sizes, [w.task for w in windows]) if together else [[i] for i in range(len(windows))]
+    )
     sources = [[windows[i].source for i in row] for row in rows]
     targets = [[windows[i].target for i in row] for row in rows]
     shifted = [[[start, *target[:-1]] for target in row] for row in targets]
     place = {i: (r, sum(len(windows[j].target) for j in row[:k])) for r, row in enumerate(rows)
              for k, i in enumerate(row)}  # fmt: skip
-    source_of, target_of = _numbers(sources), _numbers(targets)
+    source_of, target_of = numbers(sources), numbers(targets)
     tasks = tuple(windows[row[0]].task for row in rows)
     row, offset = torch.tensor([place[i] for i in range(len(windows))]).T
     own = (source_of >= 0).long()
@@ -77,60 +70,15 @@ def pack(
     if together:
         causal = torch.ones(target_of.shape[1], target_of.shape[1]).tril().bool()
         masks = (
-            _far(source_of, source_of),
-            _far(target_of, target_of).masked_fill(~causal, FAR),
-            _far(target_of, source_of),
+            far(source_of, source_of),
+            far(target_of, target_of).masked_fill(~causal, FAR),
+            far(target_of, source_of),
         )
     return PackedBatch(
-        _joined(sources, pad),
-        _joined(shifted, pad),
+        joined(sources, pad),
+        joined(shifted, pad),
         *masks,
         tasks,
         row,
         offset,
     )
-
-
-def _fill(windows: Sequence[EncodedWindow]) -> list[list[int]]:
-    """First fit, longest first."""
-    room = [
-        max(ROOM, *(len(part) for part in parts))
-        for parts in ([w.source for w in windows], [w.target for w in windows])
-    ]
-    rows: list[list[int]] = []
-    left: list[list[int]] = []
-    for i in sorted(range(len(windows)), key=lambda i: -_tokens(windows[i])):
-        needs = len(windows[i].source), len(windows[i].target)
-        for row, space in zip(rows, left, strict=True):
-            if windows[row[0]].task == windows[i].task and all(
-                need <= free for need, free in zip(needs, space, strict=True)
-            ):
-                break
-        else:
-            row, space = [], list(room)
-            rows.append(row)
-            left.append(space)
-        row.append(i)
-        space[:] = [free - need for need, free in zip(needs, space, strict=True)]
-    return rows
-
-
-def _tokens(window: EncodedWindow) -> int:
-    return len(window.source) + len(window.target)
-
-
-def _joined(rows: Sequence[Sequence[Sequence[int]]], fill: int) -> Tensor:
-    flat = [[token for part in row for token in part] for row in rows]
-    return pad_rows(flat, fill, MULTIPLE)
-
-
-def _numbers(rows: Sequence[Sequence[Sequence[int]]]) -> Tensor:
-    """The number of the window that each position is of, -1 for padding."""
-    return _joined([[[k] * len(part) for k, part in enumerate(row)] for row in rows], -1)
-
-
-def _far(query: Tensor, key: Tensor) -> Tensor:
-    """(R, 1, Q, K): 0 within a window, else FAR. Padding attends to padding, if to anything."""
-    same = query[:, None, :, None] == key[:, None, None, :]
-    # A row whose keys hold no padding must not leave a padded query with nothing to attend to.
-    return torch.zeros(same.shape).masked_fill(~(same | (query < 0)[:, None, :, None]), FAR)

@@ -1,28 +1,44 @@
-"""Tagging with a tagging head: every word gets its likeliest tag, every span a probability."""
+"""Tagging with a tagging head: the best tags of every sentence, and how likely each span is."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from hyperloader.codec.batch import alike, collate
+from hyperloader.codec.batch import alike, near
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.errors import HyperloaderError
 from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.decoded import DecodedWindow, max_tokens_on
+from hyperloader.outputs.token_tags.chain import Floats, Lattice, Lengths
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.outputs.token_tags.rows import pack
+from hyperloader.outputs.token_tags.single import SingleWords
 from hyperloader.tags import parse_tags
 from hyperloader.types import Alternative, Span
+
+
+class Tagging(Protocol):
+    """What the logits of some sentences come to."""
+
+    def best(self) -> list[list[int]]:
+        """The tags of each sentence."""
+
+    def span_probability(self, sentence: int, start: int, end: int, label: int) -> float:
+        """Of a span that the best tags have."""
+
+    def tag_probabilities(self, sentence: int) -> Floats:
+        """Of every tag of every word, (words, T)."""
 
 
 class TagDecoder:
     """Tags windows with a model that has a tagging head.
 
-    Tags are read by the CoNLL rule of :mod:`hyperloader.tags`, as published systems are scored:
-    an I without its B starts a span. A span's score is the product of its tags' probabilities and
-    of the probability that the word after it has not its label's I.
+    By ``model.config.tags`` it gives the best valid sequence of tags, and a span's score is the
+    probability that this very span is there (:mod:`~hyperloader.outputs.token_tags.chain`); or each
+    word's likeliest tag by itself (:mod:`~hyperloader.outputs.token_tags.single`).
 
     Args:
         temperatures: divide a task's logits before they become probabilities (1 where a task is
@@ -37,73 +53,74 @@ class TagDecoder:
     ) -> None:
         self.model, self.codec = model, codec
         self.temperatures = dict(temperatures or {})
+        # A function of logits (N, W, T) and how many words each sentence has.
+        self._tagging: Callable[[Floats, Lengths], Tagging] = (
+            Lattice if model.config.tags == "sequence" else SingleWords
+        )
 
     def decode(
         self, windows: Sequence[EncodedWindow], *, batch_size: int = 64, alternatives: int = 0
     ) -> list[DecodedWindow]:
         """Decode ``windows`` in their order, with so many ``alternatives`` per word.
 
-        Windows share a batch with those of their own length only. The published gates take a
-        mean over all positions of a row, so that padding would change what is found.
+        The published gates take a mean over all positions of a row, so that padding would change
+        what is found: with them windows share a batch with those of their own length only.
         """
+        batches = near if self.model.by_token else alike
+        most = max_tokens_on(self.model.device.type)
         found: dict[int, DecodedWindow] = {}
         with evaluating(self.model), torch.no_grad():
-            for chosen in alike(windows, batch_size, max_tokens_on(self.model.device.type)):
+            for chosen in batches(windows, batch_size, most):
                 decoded = self._decode([windows[i] for i in chosen], alternatives)
                 found.update(zip(chosen, decoded, strict=True))
         return [found[i] for i in range(len(windows))]
 
     def _decode(self, windows: Sequence[EncodedWindow], limit: int) -> list[DecodedWindow]:
-        model = self.model
-        batch = collate(windows, self.codec.pieces.pad, multiple=1).to(model.device)
-        assert batch.first is not None
-        task_ids = model.task_ids(batch.tasks)
+        model, codec = self.model, self.codec
+        rows = pack(windows, pad=codec.pieces.pad, together=False).to(model.device)
+        task_ids = model.task_ids(rows.tasks)
         with model.in_runs(task_ids):
             logits = model.score(
-                batch.input_ids, batch.attention_mask, task_ids=task_ids, first=batch.first
+                rows.input_ids, rows.attention_mask, task_ids=task_ids, first=rows.first
             )
-        number = logits.argmax(-1)
-        temperature = [self.temperatures.get(task, 1.0) for task in batch.tasks]
-        by = torch.tensor(temperature, device=model.device)[:, None, None]
-        distribution = (logits.float() / by).softmax(-1)
-        probability = distribution.gather(-1, number[..., None])[..., 0]
-        if not probability.isfinite().all():
+        used = max(len(codec.tags[task]) for task in rows.tasks)
+        scores = logits[..., :used].double().cpu().numpy()
+        if not (scores < np.inf).all():
             raise HyperloaderError(
                 "the model's scores are not finite numbers; its weights are damaged or its "
                 "precision is too small (use float32 or bfloat16)"
             )
-        rows = zip(windows, number.tolist(), probability.tolist(), distribution, strict=True)
+        temperature = [self.temperatures.get(task, 1.0) for task in rows.tasks]
+        tagging = self._tagging(
+            scores / np.array(temperature)[:, None, None],
+            np.array([window.words for window in windows]),
+        )
         return [
             DecodedWindow(
-                self._spans(window, numbers, scores, row),
-                self._alternatives(window, row, limit) if limit else None,
+                self._spans(window, tagging, row, tags),
+                self._alternatives(window, tagging, row, limit) if limit else None,
             )
-            for window, numbers, scores, row in rows
-        ]
-
-    def _alternatives(
-        self, window: EncodedWindow, distribution: Tensor, limit: int
-    ) -> list[tuple[Alternative, ...]]:
-        """The ``limit`` likeliest tags of every word, of ``distribution`` (words, T)."""
-        tags = self.codec.tags[window.task]
-        best, number = distribution[: window.words].topk(min(limit, len(tags)))
-        return [
-            tuple(Alternative((tags[n],), p) for n, p in zip(*word, strict=True))
-            for word in zip(number.tolist(), best.tolist(), strict=True)
+            for row, (window, tags) in enumerate(zip(windows, tagging.best(), strict=True))
         ]
 
     def _spans(
-        self,
-        window: EncodedWindow,
-        numbers: Sequence[int],
-        scores: Sequence[float],
-        distribution: Tensor,
+        self, window: EncodedWindow, tagging: Tagging, row: int, numbers: Sequence[int]
     ) -> list[Span]:
         tags, spans = self.codec.tags[window.task], []
-        for span in parse_tags([tags[n] for n in numbers[: window.words]], scheme="bio"):
-            score = math.prod(scores[span.word_start : span.word_end])
-            if span.word_end < window.words:
-                inside = tags.index(f"I-{span.label}")
-                score *= 1 - float(distribution[span.word_end, inside])
+        for span in parse_tags([tags[n] for n in numbers], scheme="bio"):
+            label = (numbers[span.word_start] - 1) // 2
+            score = tagging.span_probability(row, span.word_start, span.word_end, label)
             spans.append(Span(span.word_start, span.word_end, span.label, score))
         return spans
+
+    def _alternatives(
+        self, window: EncodedWindow, tagging: Tagging, row: int, limit: int
+    ) -> list[tuple[Alternative, ...]]:
+        """The ``limit`` likeliest tags of every word."""
+        tags = self.codec.tags[window.task]
+        probability = tagging.tag_probabilities(row)[:, : len(tags)]
+        best = np.argsort(-probability, axis=-1, kind="stable")[:, :limit]
+        return [
+            tuple(Alternative((tags[n],), float(word[n])) for n in numbers)
+            for word, numbers in zip(probability, best.tolist(), strict=True)
+        ]

@@ -1,6 +1,7 @@
 """An encoder with modules attached and a tagging head: a tag for every word, in one pass."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from hyperloader.modeling.attached import HEAD, AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Method
 from hyperloader.modeling.modules.head import tag_logits
+from hyperloader.outputs.token_tags.rows import TagRows
 
 
 class TagScores(NamedTuple):
@@ -60,12 +62,20 @@ class TokenTagger(AttachedModel):
         self.tags = {task: tags[task] for task in config.tasks}
         counts = torch.tensor(list(self.tags.values()))
         self.register_buffer("tag_counts", counts, persistent=False)
-        self.dropout = nn.Dropout(getattr(backbone.config, self.family.dropout))
+        rate = getattr(backbone.config, self.family.dropout)
+        self.dropout = nn.Dropout(rate if config.head_dropout is None else config.head_dropout)
 
     @property
     def settings(self) -> dict[str, Any]:
         """See :attr:`AttachedModel.settings`."""
         return {"tags": self.tags}
+
+    @cached_property
+    def packs(self) -> bool:
+        """Whether several sentences may share a row of a batch: see :attr:`by_token`; the backbone
+        must also let itself be told where in its sentence a token is."""
+        places = torch.zeros(1, 1, dtype=torch.long)
+        return self.by_token and self.family.told_places(self.backbone, places) is not None
 
     def forward(
         self,
@@ -75,19 +85,24 @@ class TokenTagger(AttachedModel):
         task_ids: Tensor,
         first: Tensor,
         labels: Tensor | None = None,
+        places: Tensor | None = None,
     ) -> TagScores:
         """Logits (batch, words, T), and with ``labels`` the mean cross-entropy of the words.
 
         Args:
             input_ids: (batch, length).
-            attention_mask: (batch, length), 1 for tokens.
+            attention_mask: (batch, length), 1 for tokens; or (batch, 1, length, length), added to
+                attention.
             task_ids: (1,) when the batch shares a task, else (batch,).
             first: (batch, words), the position of each word's first sub-token; anything at
                 the padding of shorter sentences.
             labels: (batch, words), tag numbers; -100 at the padding.
+            places: (batch, length), where in its sentence each token is, if several share a row.
         """
         with active.activate(self.weights(task_ids)):
-            logits = self.score(input_ids, attention_mask, task_ids=task_ids, first=first)
+            logits = self.score(
+                input_ids, attention_mask, task_ids=task_ids, first=first, places=places
+            )
         loss = None
         if labels is not None:
             loss = F.cross_entropy(
@@ -102,9 +117,11 @@ class TokenTagger(AttachedModel):
         *,
         task_ids: Tensor,
         first: Tensor,
+        places: Tensor | None = None,
     ) -> Tensor:
         """Logits with the weights that are in force; arguments as of :meth:`forward`."""
-        states = self.backbone(input_ids, attention_mask=attention_mask).last_hidden_state
+        told = {} if places is None else self.family.told_places(self.backbone, places) or {}
+        states = self.backbone(input_ids, attention_mask=attention_mask, **told).last_hidden_state
         rows = torch.arange(len(first), device=first.device)[:, None]
         words = self.dropout(states[rows, first])
         logits = active.apply_at(HEAD, tag_logits, words)
@@ -113,3 +130,13 @@ class TokenTagger(AttachedModel):
             < self.tag_counts[task_ids, None, None]
         )
         return logits.masked_fill(~used, -torch.inf)
+
+    def read(self, rows: TagRows) -> Tensor:
+        """Logits (R, W, T) of ``rows``, each with the weights of its task."""
+        return self(
+            rows.input_ids,
+            rows.attention_mask,
+            task_ids=self.task_ids(rows.tasks),
+            first=rows.first,
+            places=rows.places,
+        ).logits

@@ -5,18 +5,20 @@ from typing import Any
 
 import torch
 
-from hyperloader.codec.batch import IGNORED, alike, collate
+from hyperloader.codec.batch import IGNORED, alike
 from hyperloader.codec.codec import CodecConfig
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.evaluating import evaluating
-from hyperloader.outputs.output import BATCH, GoldScores, Labels, Output
+from hyperloader.outputs.output import BATCH, Gold, GoldScores, Labels, Output
+from hyperloader.outputs.token_tags.chain import GoldTags
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.decoder import TagDecoder
 from hyperloader.outputs.token_tags.loss import TagLoss
 from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.outputs.token_tags.rows import pack
 
 
 class TokenTags(Output[TokenTagger, TokenCodec]):
@@ -46,7 +48,7 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
 
     def loss(self, model: TokenTagger, codec: TokenCodec, config: TrainingSection) -> TagLoss:
         """See :meth:`Output.loss`; every word is a decision, so ``config.loss`` has no effect."""
-        return TagLoss(model, codec)
+        return TagLoss(model, codec, config.label_smoothing)
 
     def decoder(
         self,
@@ -59,29 +61,24 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
 
     def gold_scores(
         self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
-    ) -> list[GoldScores]:
+    ) -> list[Gold]:
         """See :meth:`Output.gold_scores`."""
         with evaluating(model):
             return [
-                self._gold_scores(model, codec, [windows[i] for i in chosen])
+                self._gold(model, codec, [windows[i] for i in chosen])
                 for chosen in alike(windows, BATCH)
             ]
 
     @torch.no_grad()
-    def _gold_scores(
+    def _gold(
         self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
-    ) -> GoldScores:
-        batch = collate(windows, codec.pieces.pad, multiple=1).to(model.device)
-        assert batch.labels is not None
-        assert batch.first is not None
-        logits = model(
-            batch.input_ids,
-            batch.attention_mask,
-            task_ids=model.task_ids(batch.tasks),
-            first=batch.first,
-        ).logits
-        kept = batch.labels != IGNORED
-        return GoldScores(logits.float().log_softmax(-1)[kept].cpu(), batch.labels[kept].cpu())
+    ) -> Gold:
+        rows = pack(windows, pad=codec.pieces.pad, together=model.packs).to(model.device)
+        logits = model.read(rows).float()
+        if model.config.tags == "sequence":
+            return GoldTags(*(part.cpu() for part in rows.sentences(logits)))
+        kept = rows.labels != IGNORED
+        return GoldScores(logits.log_softmax(-1)[kept].cpu(), rows.labels[kept].cpu())
 
 
 def _counts(codec: TokenCodec) -> dict[str, int]:
