@@ -1,6 +1,7 @@
 """Backbones by name: from the Hub, a folder, a package or what is bundled; or only their shape."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,10 +59,18 @@ def load_backbone(name: str, dropout: float | None = None) -> "PreTrainedModel":
 
 def load_tokenizer(name: str) -> "PreTrainedTokenizerBase":
     """The tokenizer of the backbone ``name``. Raises ConfigError when it cannot be had."""
-    try:
-        return trust.load_tokenizer(where(name))
-    except (OSError, ValueError, KeyError) as error:
-        raise _cannot_load(name, error) from error
+    path = where(name)
+    with _quiet():
+        try:
+            return trust.load_tokenizer(path)
+        except (OSError, ValueError, KeyError) as error:
+            # transformers asks for tiktoken where it has no sentencepiece; that would not do.
+            if re.search("sentencepiece|tiktoken", str(error), re.IGNORECASE):
+                raise ConfigError(
+                    f"the tokenizer of {name!r} is there as a SentencePiece model alone, which "
+                    "takes one more package to read; pip install sentencepiece"
+                ) from error
+            raise _cannot_load(name, error) from error
 
 
 def shape_of(settings: dict[str, Any]) -> "PreTrainedModel":

@@ -192,8 +192,8 @@ class AttachedModel(nn.Module):
         """
         if not getattr(self.backbone, "supports_gradient_checkpointing", True):
             raise ConfigError(
-                f"a {type(self.backbone).__name__} cannot recompute its layers; set "
-                "training.gradient_checkpointing to false"
+                f"the layers of {type(self.backbone).__name__} cannot be recomputed, which "
+                "transformers does not do for it; set training.gradient_checkpointing to false"
             )
         self.backbone.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={
