@@ -4,6 +4,7 @@ import copy
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import huggingface_hub
 import pytest
@@ -13,6 +14,8 @@ from transformers import AutoModelForMaskedLM
 
 from encoders import KINDS, encoder_folder, encoder_of, tokenizer_of
 from helpers import methods_on, randomise
+from hyperloader import trust
+from hyperloader.backbones import loading
 from hyperloader.backbones.loading import load_backbone, load_tokenizer, meta_backbone
 from hyperloader.backbones.places import ENCODER, Place, Site
 from hyperloader.backbones.registry import FAMILIES, family_of
@@ -29,7 +32,6 @@ from hyperloader.outputs.registry import output_of
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.tagger import Tagger
-from hyperloader.trust import trust_backbone
 from hyperloader.types import Example, Span
 from training_helpers import cli, refused, write_data
 
@@ -42,6 +44,7 @@ SENTENCES = (
     ("play robin", "music", (Span(1, 2, "artist"),)),
     ("from rome to oslo", "travel", (Span(1, 2, "city"), Span(3, 4, "city"))),
 )
+SMALL: dict[str, dict[str, Any]] = {"unipelt-bert": {"prefix_length": 3, "prefix_hidden_dim": 8}}
 
 
 def family(kind: str) -> Any:
@@ -62,11 +65,8 @@ def model_of(
     torch.manual_seed(0)
     model = TokenTagger(backbone or load_again(kind), config, tags=tags)
     if random:
-        randomise(model, std=0.2)  # type: ignore[arg-type]
+        randomise(model, std=0.2)
     return model.eval()
-
-
-SMALL: dict[str, dict[str, Any]] = {"unipelt-bert": {"prefix_length": 3, "prefix_hidden_dim": 8}}
 
 
 def load_again(kind: str, **changes: Any) -> Any:
@@ -326,7 +326,7 @@ def test_an_adapter_may_stand_at_the_norm(kind: str) -> None:
 @EVERY
 def test_it_is_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     base = str(encoder_folder(tmp_path / "base", kind))
-    trust_backbone(base)
+    trust.trust_backbone(base)
     for method in ("hyperloader", "lora", "full"):
         model = model_of(kind, method, backbone=load_backbone(base))
         model.backbone_name = base
@@ -338,7 +338,7 @@ def test_it_is_saved_and_loaded(kind: str, tmp_path: Path) -> None:
             given = windows(kind, tasks)
             with torch.no_grad():
                 expected = terms(model, kind, given)[0]
-                assert torch.equal(terms(loaded, kind, given)[0], expected)  # type: ignore[arg-type]
+                assert torch.equal(terms(loaded, kind, given)[0], expected)
 
 
 @EVERY
@@ -409,6 +409,16 @@ def test_words_are_read_as_in_the_middle_of_a_text(kind: str) -> None:
     special = ["</s>", "[SEP]", "<s>", "[CLS]", "<pad>", "[PAD]", "<mask>", "[MASK]"]
     forbidden = {pieces.first, pieces.last, pieces.pad, tokenizer.mask_token_id}
     assert not any(forbidden & set(word) for word in pieces(special))
+
+
+def test_a_byte_level_tokenizer_may_add_a_space_of_its_own() -> None:
+    tokenizer = copy.deepcopy(tokenizer_of("roberta"))
+    words = ["turn", "on", "the", "lights"]
+    expected = SubTokens(tokenizer)(words)
+    backend: Any = tokenizer.backend_tokenizer
+    backend.pre_tokenizer.add_prefix_space = True
+    assert tokenizer("turn")["input_ids"][1:-1] == list(expected[0])
+    assert SubTokens(tokenizer)(words) == expected
 
 
 @EVERY
@@ -495,7 +505,9 @@ def test_a_backbone_of_no_family_is_one_line(tmp_path: Path) -> None:
     assert said.endswith("choose another one")
 
 
-def test_a_tokenizer_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+def test_a_tokenizer_that_cannot_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = encoder_folder(tmp_path / "slow", "roberta")
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["tokenizer_class"] = "BertweetTokenizer"  # which has no fast form
@@ -508,6 +520,9 @@ def test_a_tokenizer_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "deberta-v2"}')
     (folder / "tokenizer_config.json").write_text('{"vocab_type": "spm"}')
     (folder / "spm.model").write_bytes(b"no such thing")
+    error = ValueError("`tiktoken` is required to read a `tiktoken` file")  # as transformers says
+    monkeypatch.setattr(trust, "load_tokenizer", mock.Mock(side_effect=error))
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install sentencepiece") as no:
         load_tokenizer(str(folder))
     assert "\n" not in str(no.value)

@@ -1,9 +1,9 @@
 """Backbones by name: from the Hub, a folder, a package or what is bundled; or only their shape."""
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +64,8 @@ def load_tokenizer(name: str) -> "PreTrainedTokenizerBase":
         try:
             return trust.load_tokenizer(path)
         except (OSError, ValueError, KeyError) as error:
-            # transformers asks for tiktoken where it has no sentencepiece; that would not do.
-            if re.search("sentencepiece|tiktoken", str(error), re.IGNORECASE):
+            # Without sentencepiece transformers asks for tiktoken, which would not do.
+            if "tiktoken" in str(error) and find_spec("sentencepiece") is None:
                 raise ConfigError(
                     f"the tokenizer of {name!r} is there as a SentencePiece model alone, which "
                     "takes one more package to read; pip install sentencepiece"

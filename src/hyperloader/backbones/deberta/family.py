@@ -44,7 +44,7 @@ class Deberta(Encoder):
         "deberta-v3-large": {**_V3, "hidden_size": 1024, "num_hidden_layers": 24,
                              "num_attention_heads": 16, "intermediate_size": 4096},
     }  # fmt: skip
-    example = "a Hub name such as microsoft/deberta-v3-base"
+    example = "microsoft/deberta-v3-base"
 
     def apart(self, backbone: nn.Module) -> Iterable[tuple[nn.Module, str]]:
         """See :meth:`Family.apart`.

@@ -27,4 +27,4 @@ class DistilBert(Encoder):
     dropout = "dropout"
     first_norm = 0.1
     shapes: ClassVar[Mapping[str, Mapping[str, Any]]] = {"distilbert-base": {}}
-    example = "a Hub name such as distilbert/distilbert-base-uncased"
+    example = "distilbert/distilbert-base-uncased"

@@ -9,10 +9,9 @@ from hyperloader.backbones.places import Place
 
 
 class ModernBert(Encoder):
-    """ModernBERT and mmBERT. Their attention takes no prefix.
+    """ModernBERT. Its attention takes no prefix.
 
-    A dropout rate is that of the feed-forward (and of a tagging head); the published models have
-    none.
+    A dropout rate is that of the feed-forward (and of a tagging head); published models have none.
     """
 
     name = "ModernBERT"
@@ -35,4 +34,4 @@ class ModernBert(Encoder):
             "intermediate_size": 2624,
         },
     }
-    example = "a Hub name such as answerdotai/ModernBERT-base"
+    example = "answerdotai/ModernBERT-base"

@@ -28,4 +28,4 @@ class MPNet(Encoder):
     shapes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mpnet-base": {"max_position_embeddings": 514}
     }
-    example = "a Hub name such as microsoft/mpnet-base"
+    example = "microsoft/mpnet-base"
