@@ -1,4 +1,4 @@
-"""One small random encoder of every kind, with a tokenizer such as its own is, in a blink."""
+"""One small random encoder of every kind, with a tokenizer such as its own, and taggers on it."""
 
 import json
 from collections.abc import Callable
@@ -7,8 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -22,6 +24,17 @@ from transformers import (
 )
 
 from bert_helpers import bert_tokenizer
+from helpers import randomise
+from hyperloader.backbones.registry import FAMILIES, family_of
+from hyperloader.codec.batch import encode_example
+from hyperloader.codec.windows import EncodedWindow
+from hyperloader.config import TrainingSection
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.methods import METHODS
+from hyperloader.outputs.registry import output_of
+from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.types import Example, Span
 from training_helpers import corpora
 
 BERT_LIKE = {
@@ -187,3 +200,72 @@ def encoder_folder(folder: Path, kind: str) -> Path:
     encoder_of(kind).save_pretrained(folder)
     tokenizer_of(kind).save_pretrained(folder)
     return folder
+
+
+EVERY = pytest.mark.parametrize("kind", KINDS)
+# Different numbers of labels, so that heads are padded.
+LABELS = {"music": ("artist", "track"), "travel": ("city",)}
+SENTENCES = (
+    ("play little robin redbreast", "music", (Span(1, 4, "track"),)),
+    ("a flight to oslo now please and back", "travel", (Span(3, 4, "city"),)),
+    ("play robin", "music", (Span(1, 2, "artist"),)),
+    ("from rome to oslo", "travel", (Span(1, 2, "city"), Span(3, 4, "city"))),
+)
+SMALL: dict[str, dict[str, Any]] = {"unipelt-bert": {"prefix_length": 3, "prefix_hidden_dim": 8}}
+
+
+def family(kind: str) -> Any:
+    return FAMILIES[KINDS[kind].family]
+
+
+def codec_of(kind: str, tasks: tuple[str, ...] = tuple(LABELS)) -> TokenCodec:
+    return TokenCodec(tokenizer_of(kind), {task: LABELS[task] for task in tasks})
+
+
+def model_of(
+    kind: str, method: str, *, random: bool = True, backbone: Any = None, **settings: Any
+) -> TokenTagger:
+    """In evaluation mode, with random attached parts; methods for one task get the first one."""
+    tasks = tuple(LABELS)[: 1 if METHODS[method].single_task else None]
+    tags = {task: len(names) for task, names in codec_of(kind, tasks).tags.items()}
+    config = ModelConfig(method=method, tasks=tasks, **{**SMALL.get(method, {}), **settings})
+    torch.manual_seed(0)
+    model = TokenTagger(backbone or load_again(kind), config, tags=tags)
+    if random:
+        randomise(model, std=0.2)
+    return model.eval()
+
+
+def load_again(kind: str, **changes: Any) -> Any:
+    """The encoder without its pooling layer, as the family makes it."""
+    encoder = encoder_of(kind, **changes)
+    built = family_of(encoder).build(encoder.config)
+    built.load_state_dict(encoder.state_dict(), strict=False)
+    return built.eval()
+
+
+def windows(kind: str, tasks: tuple[str, ...] = tuple(LABELS)) -> list[EncodedWindow]:
+    codec = codec_of(kind, tasks)
+    return [
+        window
+        for text, task, spans in SENTENCES
+        if task in tasks
+        for window in encode_example(codec, Example(tuple(text.split()), spans, task))
+    ]
+
+
+def terms(model: TokenTagger, kind: str, given: list[EncodedWindow]) -> tuple[Tensor, Tensor]:
+    """The loss of every word of ``given``, and which window each is of."""
+    codec = codec_of(kind, model.config.tasks)
+    return output_of(model).loss(model, codec, TrainingSection()).terms(given)
+
+
+def states(model: TokenTagger, ids: Tensor, *tasks: str, mask: Tensor | None = None) -> Tensor:
+    with torch.no_grad(), model.use(list(tasks)):
+        return model.backbone(ids, attention_mask=mask).last_hidden_state
+
+
+def some_ids(kind: str, rows: int = 2, length: int = 11) -> Tensor:
+    """Of ordinary tokens."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(6, len(tokenizer_of(kind)) - 8, (rows, length), generator=generator)
