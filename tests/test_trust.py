@@ -76,6 +76,10 @@ def sealed(folder: Path) -> Path:
         ("adapter_config.json", {"base_model_name_or_path": "/elsewhere"}, "holds an adapter"),
         ("config.json", {"num_layers": 10**9}, "num_layers cannot be"),
         ("config.json", {"d_model": -1}, "d_model cannot be"),
+        ("config.json", {"n_layers": 10**9}, "n_layers cannot be"),
+        ("config.json", {"hidden_dim": 10**9}, "hidden_dim cannot be"),
+        ("config.json", {"position_buckets": 10**9}, "position_buckets cannot be"),
+        ("config.json", {"max_relative_positions": -2}, "max_relative_positions cannot be"),
     ],
 )
 def test_a_backbone_that_asks_for_more_than_data_is_refused(

@@ -28,7 +28,10 @@ TOKENIZER_CLASSES = (
     *("TokenizersBackend", "PreTrainedTokenizer", "PreTrainedTokenizerFast"),
     *(
         f"{name}Tokenizer{fast}"
-        for name in ("T5", "MT5", "Bert", "Roberta", "XLMRoberta", "Electra", "DistilBert")
+        for name in (
+            *("T5", "MT5", "Bert", "Roberta", "XLMRoberta", "Electra", "DistilBert"),
+            *("MPNet", "DebertaV2"),
+        )
         for fast in ("", "Fast")
     ),
 )
@@ -41,7 +44,9 @@ _JSON = (
 _CODE = ("auto_map", "custom_pipelines", "quantization_config", "quantization")
 _ATTENTION = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
 # Larger than any published model of these families; a lie beyond it would fill the memory.
-_SIZES = ("d_", "num_", "max_position", "relative_attention_")
+_SIZES = ("d_", "num_", "n_", "dim", "max_position", "relative_attention_", "max_relative_")
+_SIZE_ENDS = ("_size", "_dim", "_buckets")
+_NO_SUCH = ("max_relative_positions", "position_buckets")  # which may be -1
 _LARGEST_SIZE, _MOST_LAYERS = 1 << 20, 256
 # What comes with a package is looked up before any folder of that name is.
 _INSTALLED = (BUILTIN, "minilm")
@@ -152,10 +157,11 @@ def check_settings(settings: Mapping[str, Any], where: str) -> None:
             f"{', '.join(TOKENIZER_CLASSES)}); nothing else is loaded"
         )
     for key, value in settings.items():
-        counts_layers = key.startswith("num_") and key.endswith("layers")
-        most = _MOST_LAYERS if counts_layers else _LARGEST_SIZE
-        of_size = counts_layers or key.startswith(_SIZES) or key.endswith("_size")
-        if of_size and value is not None and not (isinstance(value, int) and 0 <= value <= most):
+        counts_layers = key.startswith(("num_", "n_")) and key.endswith("layers")
+        least, most = -(key in _NO_SUCH), _MOST_LAYERS if counts_layers else _LARGEST_SIZE
+        of_size = counts_layers or key.startswith(_SIZES) or key.endswith(_SIZE_ENDS)
+        within = isinstance(value, int) and least <= value <= most
+        if of_size and value is not None and not within:
             raise ConfigError(f"{where}: {key} cannot be {str(value)[:40]}; it is damaged")
 
 

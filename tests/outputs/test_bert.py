@@ -10,10 +10,10 @@ from transformers import (
     BertConfig,
     BertForTokenClassification,
     BertModel,
-    DistilBertConfig,
-    DistilBertModel,
     ElectraConfig,
     ElectraModel,
+    GPT2Config,
+    GPT2Model,
     PreTrainedModel,
     RobertaConfig,
     RobertaModel,
@@ -169,9 +169,9 @@ def test_the_family_shares_its_names(family: str) -> None:
 
 
 def test_backbones_of_other_kinds_are_refused() -> None:
-    distil = DistilBertModel(DistilBertConfig(vocab_size=9, dim=8, n_layers=1, n_heads=2))
-    with pytest.raises(ConfigError, match=r"unknown kind of backbone 'distilbert'.*, bert,"):
-        TokenTagger(distil, CONFIG, tags={"one": 3})
+    gpt = GPT2Model(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=2))
+    with pytest.raises(ConfigError, match=r"unknown kind of backbone 'gpt2'.*, bert,"):
+        TokenTagger(gpt, CONFIG, tags={"one": 3})
     with pytest.raises(ConfigError, match="no place 'parallel_feed_forward'"):
         TokenTagger(bert(), ModelConfig(method="hyperdecoder", tasks=("a",)), tags={"a": 3})
     with pytest.raises(ConfigError, match="stands on an encoder, and a T5 backbone has a decoder"):

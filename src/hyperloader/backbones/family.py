@@ -8,11 +8,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from hyperloader.backbones.joins import Join, added
+from hyperloader.backbones.joins import Change, Join, added
 from hyperloader.backbones.places import STACKS, Place, Site
 from hyperloader.errors import ConfigError
 
@@ -22,15 +23,44 @@ if TYPE_CHECKING:
 Published = Mapping[str, Mapping[str, Any]]
 
 
+class Sizes(NamedTuple):
+    """How many numbers go into what a place is, and how many leave it."""
+
+    inputs: int
+    outputs: int
+
+
 @dataclass(frozen=True, slots=True)
 class Spot:
     """Where a place is in the layers of a family: how the name of the module goes on after that of
     its layer (a lookahead is not part of it), of what kind the module is, and how a result joins
-    the stream there."""
+    the stream there.
+
+    Places may share a module that makes several results at once, all as wide, side by side: the
+    place is then result number ``part``, counted from zero, of ``parts``.
+    """
 
     name: str
     kind: type[nn.Module] = nn.Linear
     join: Join = added
+    part: int = 0
+    parts: int = 1
+
+    def joined(self, module: Any, x: Tensor, y: Tensor, change: Change) -> Tensor:
+        """What leaves ``module`` once ``change`` has joined it here; see :data:`Join`."""
+        if self.parts == 1:
+            return self.join(module, x, y, change)
+        results = list(y.chunk(self.parts, dim=-1))
+        results[self.part] = self.join(module, x, results[self.part], change)
+        return torch.cat(results, dim=-1)
+
+    def sizes(self, module: nn.Module) -> Sizes:
+        """Of the place in ``module``."""
+        if isinstance(module, nn.Linear):
+            return Sizes(module.in_features, module.out_features // self.parts)
+        # A sublayer or a layer norm keeps the width, which its first weight takes in.
+        width = next(module.parameters()).shape[-1]
+        return Sizes(width, width)
 
 
 class Family(ABC):
@@ -44,7 +74,8 @@ class Family(ABC):
             the stack (where there are two) and the number.
         spots: the places that it has.
         output: how a model on it answers unless its configuration says otherwise.
-        dropout: the name of the dropout rate in its configuration.
+        dropouts: the names of the dropout rates in its configuration; the first is that of what
+            leaves a sublayer, and of a tagging head.
         shapes: published sizes, by name, so that parameters can be counted without any file.
         first_norm: where the weights of learned layer norms in adapters begin. A post-norm stream
             has entries of about 1, which a norm of weight 1 at the end of an adapter would drown.
@@ -57,7 +88,7 @@ class Family(ABC):
     layer: ClassVar[str]
     spots: ClassVar[Mapping[Place, Spot]]
     output: ClassVar[str]
-    dropout: ClassVar[str]
+    dropouts: ClassVar[tuple[str, ...]]
     shapes: ClassVar[Published] = {}
     first_norm: ClassVar[float] = 1.0
     example: ClassVar[str]
@@ -65,10 +96,12 @@ class Family(ABC):
     # Loading
 
     @abstractmethod
-    def load(self, path: str, dropout: float | None = None) -> "PreTrainedModel":
+    def load(self, path: str, rates: Mapping[str, float]) -> "PreTrainedModel":
         """The backbone in the folder or on the Hub at ``path``, in float32 and evaluation mode.
 
-        Only safetensors are read. Raises OSError, ValueError or KeyError as transformers does.
+        ``rates`` are put in place of dropout rates of its configuration. Only safetensors are read.
+
+        Raises OSError, ValueError or KeyError as transformers does.
         """
 
     @abstractmethod
@@ -127,6 +160,14 @@ class Family(ABC):
                 f"the backbone a vocabulary of {rows}; use the one that came with it"
             )
 
+    def apart(self, backbone: nn.Module) -> Iterable[tuple[nn.Module, str]]:
+        """Modules and the names of methods of theirs in which nothing that is attached acts.
+
+        They are those that give hooked modules something else than the rows of the batch. Default:
+        there are none.
+        """
+        return ()
+
     # Sites
 
     def lacks(self, place: Place, stacks: Iterable[str] = STACKS) -> str | None:
@@ -179,14 +220,9 @@ class Family(ABC):
                 sites[site] = module
         return sites
 
+    def sizes(self, sites: Mapping[Site, nn.Module]) -> dict[Site, Sizes]:
+        """The sizes at ``sites``, which :meth:`find_sites` has found."""
+        return {site: self.spots[site.place].sizes(module) for site, module in sites.items()}
+
     def _stack_of(self, match: re.Match[str]) -> str:
         return match["stack"] if "stack" in match.re.groupindex else self.stacks[0]
-
-
-def sizes(module: nn.Module) -> tuple[int, int]:
-    """Width of what goes into a hooked module and of what leaves it."""
-    if isinstance(module, nn.Linear):
-        return module.in_features, module.out_features
-    # A sublayer or a layer norm keeps the width, which its first weight takes in.
-    width = next(module.parameters()).shape[-1]
-    return width, width

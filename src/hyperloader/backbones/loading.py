@@ -1,8 +1,9 @@
 """Backbones by name: from the Hub, a folder, a package or what is bundled; or only their shape."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,16 @@ def where(name: str) -> str:
     return packaged_path(name) if name in PACKAGES else backbone_path(name)
 
 
-def load_backbone(name: str, dropout: float | None = None) -> "PreTrainedModel":
+def load_backbone(
+    name: str, dropout: float | Mapping[str, float] | None = None
+) -> "PreTrainedModel":
     """Load a pre-trained backbone of any known family, in float32 and evaluation mode.
 
     Only safetensors are read, and no code that comes with them is run.
 
     Args:
         name: ``builtin``, ``minilm``, a folder or a Hub name such as ``google-t5/t5-base``.
-        dropout: instead of the backbone's own rate.
+        dropout: instead of the backbone's own rates, one for all of them, or by their names.
 
     Raises:
         ConfigError: it cannot be had, or is of no known family.
@@ -49,7 +52,10 @@ def load_backbone(name: str, dropout: float | None = None) -> "PreTrainedModel":
     path = where(name)
     with _quiet():
         try:
-            return family_of_type(trust.load_config(path).model_type).load(path, dropout)
+            family = family_of_type(trust.load_config(path).model_type)
+            if not isinstance(dropout, Mapping):
+                dropout = {} if dropout is None else dict.fromkeys(family.dropouts, dropout)
+            return family.load(path, dropout)
         except HyperloaderError:
             raise
         except Exception as error:  # a damaged file can make a library raise anything
@@ -58,10 +64,18 @@ def load_backbone(name: str, dropout: float | None = None) -> "PreTrainedModel":
 
 def load_tokenizer(name: str) -> "PreTrainedTokenizerBase":
     """The tokenizer of the backbone ``name``. Raises ConfigError when it cannot be had."""
-    try:
-        return trust.load_tokenizer(where(name))
-    except (OSError, ValueError, KeyError) as error:
-        raise _cannot_load(name, error) from error
+    path = where(name)
+    with _quiet():
+        try:
+            return trust.load_tokenizer(path)
+        except (OSError, ValueError, KeyError) as error:
+            # Without sentencepiece transformers asks for tiktoken, which would not do.
+            if "tiktoken" in str(error) and find_spec("sentencepiece") is None:
+                raise ConfigError(
+                    f"the tokenizer of {name!r} is there as a SentencePiece model alone, which "
+                    "takes one more package to read; pip install sentencepiece"
+                ) from error
+            raise _cannot_load(name, error) from error
 
 
 def shape_of(settings: dict[str, Any]) -> "PreTrainedModel":

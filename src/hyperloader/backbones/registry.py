@@ -3,7 +3,11 @@
 from typing import Any
 
 from hyperloader.backbones.bert.family import Bert
+from hyperloader.backbones.deberta.family import Deberta
+from hyperloader.backbones.distilbert.family import DistilBert
 from hyperloader.backbones.family import Family
+from hyperloader.backbones.modernbert.family import ModernBert
+from hyperloader.backbones.mpnet.family import MPNet
 from hyperloader.backbones.t5.family import T5
 from hyperloader.errors import ConfigError, unknown
 from hyperloader.registry import Registry
@@ -22,7 +26,9 @@ class Families(Registry[Family]):
         return super().register(entry)
 
 
-FAMILIES = Families("family of backbones", (T5(), Bert()))
+FAMILIES = Families(
+    "family of backbones", (T5(), Bert(), DistilBert(), MPNet(), Deberta(), ModernBert())
+)
 
 
 def family_of_type(model_type: str | None) -> Family:

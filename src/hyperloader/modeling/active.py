@@ -10,6 +10,7 @@ Weights that depend on the input join those in force when the encoder has run (s
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -74,6 +75,25 @@ def add(more: SiteWeights) -> None:
     checkpointed block of an earlier pass will be computed again with.
     """
     _local.weights = {**(current() or {}), **more}
+
+
+def is_apart() -> bool:
+    """Whether this thread is inside of what :func:`apart` has made."""
+    return getattr(_local, "apart", False)
+
+
+def apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, in which hooks leave the modules that they are on as they are."""
+    # No closure: a copy of a model must call the methods of the copy.
+    return partial(_run_apart, function)
+
+
+def _run_apart(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    before, _local.apart = is_apart(), True
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _local.apart = before
 
 
 def weights_at(site: Site) -> ModuleWeights:

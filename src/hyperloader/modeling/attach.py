@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hyperloader.backbones.family import Family
-from hyperloader.backbones.joins import Join
+from hyperloader.backbones.family import Family, Spot
 from hyperloader.backbones.places import Place, Site
 from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
@@ -22,12 +21,18 @@ class SiteHook(active.Hook):
 
     site: Site
     kind: Kind
-    join: Join
+    spot: Spot
     config: ModelConfig
 
     def __call__(self, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if active.is_apart():
+            return output
+
         def joined(here: ModuleWeights, x: Tensor, y: Tensor) -> Tensor:
-            return self.join(module, x, y, lambda a, b: self.kind.change(a, b, here, self.config))
+            def change(a: Tensor, b: Tensor) -> Tensor:
+                return self.kind.change(a, b, here, self.config)
+
+            return self.spot.joined(module, x, y, change)
 
         return active.apply_at(self.site, joined, inputs[0], output)
 
@@ -62,8 +67,10 @@ def attach(
         if any(isinstance(hook, active.Hook) for hook in hooks):
             raise ConfigError("this backbone already has modules attached; load a fresh one")
     for site, module in sites.items():
-        kind, join = kinds[site.place], family.spots[site.place].join
-        if not kind.hook(module, site, join, config):
-            module.register_forward_hook(SiteHook(site, kind, join, config))
+        kind, spot = kinds[site.place], family.spots[site.place]
+        if not kind.hook(module, site, spot.join, config):
+            module.register_forward_hook(SiteHook(site, kind, spot, config))
+    for module, method in family.apart(backbone) if sites else ():
+        setattr(module, method, active.apart(getattr(module, method)))
     if source.reads_input:
         family.reader(backbone).register_forward_hook(ReaderHook(source), with_kwargs=True)

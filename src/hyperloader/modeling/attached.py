@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from hyperloader.backbones.family import Sizes
 from hyperloader.backbones.places import ENCODER, Place, Site
 from hyperloader.backbones.registry import family_of
-from hyperloader.errors import HyperloaderError, unknown
+from hyperloader.errors import ConfigError, HyperloaderError, unknown
 from hyperloader.modeling import active, pretrained
 from hyperloader.modeling.active import SiteWeights, of_rows
 from hyperloader.modeling.attach import attach
@@ -60,14 +61,13 @@ class AttachedModel(nn.Module):
         self.backbone = backbone
         found = self.family.find_sites(backbone, self.method.places)
         sites = served_sites(self.method.parts, found)
-        parts, made_for = self.method.parts, dict(sites)
+        parts, made_for = self.method.parts, self.family.sizes(sites)
         self._head = "no head"
-        if tags:
+        if tags:  # no module is hooked for a head
             # The last source, or the only one.
             self._head = f"source.sources.{len(parts)}." if parts else "source."
             parts = (*parts, HEADS[config.head])
-            # No module is hooked for a head; this says how wide it is.
-            made_for[HEAD] = nn.Linear(self.family.width(backbone), tags, device="meta")
+            made_for[HEAD] = Sizes(self.family.width(backbone), tags)
         first_norm = self.family.first_norm
         self.source = build_source(config, parts, made_for, first_norm=first_norm)
         kinds = {place: KINDS.named(name) for place, name in self.method.kinds.items()}
@@ -188,7 +188,16 @@ class AttachedModel(nn.Module):
             yield
 
     def gradient_checkpointing_enable(self, **kwargs: Any) -> None:
-        """Trade time for memory; the recomputation sees the weights of its forward pass."""
+        """Trade time for memory; the recomputation sees the weights of its forward pass.
+
+        Raises:
+            ConfigError: transformers cannot do it for this kind of backbone.
+        """
+        if not getattr(self.backbone, "supports_gradient_checkpointing", True):
+            raise ConfigError(
+                f"the layers of {type(self.backbone).__name__} cannot be recomputed, which "
+                "transformers does not do for it; set training.gradient_checkpointing to false"
+            )
         self.backbone.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={
                 **kwargs,

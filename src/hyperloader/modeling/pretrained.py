@@ -235,7 +235,8 @@ def _backbone(about: dict[str, Any]) -> Any:
         return shape_of(about["config"])
     # A recipe may have changed the dropout, which going on with training must see again.
     family = family_of_type(about["config"].get("model_type"))
-    return load_backbone(about["name"], about["config"].get(family.dropout))
+    config = about["config"]
+    return load_backbone(about["name"], {n: config[n] for n in family.dropouts if n in config})
 
 
 def _light(about: dict[str, Any], tensors: dict[str, Tensor]) -> Any | None:

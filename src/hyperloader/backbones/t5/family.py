@@ -41,7 +41,7 @@ class T5(Family):
         ),
     }
     output = "sentt"
-    dropout = "dropout_rate"
+    dropouts = ("dropout_rate",)
     shapes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "t5-small": {"d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8, **_RELU},
         "t5-base": {"d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12, **_RELU},
@@ -51,18 +51,17 @@ class T5(Family):
     }
     example = "builtin, or a Hub name such as google-t5/t5-base"
 
-    def load(self, path: str, dropout: float | None = None) -> "PreTrainedModel":
+    def load(self, path: str, rates: Mapping[str, float]) -> "PreTrainedModel":
         """See :meth:`Family.load`."""
         from transformers import AutoModelForSeq2SeqLM
 
-        changes = {} if dropout is None else {self.dropout: dropout}
         model = AutoModelForSeq2SeqLM.from_pretrained(
             path,
             use_safetensors=True,
             trust_remote_code=False,
             dtype=torch.float32,
             attn_implementation=attention(),
-            **changes,
+            **rates,
         )
         return model.eval()
 

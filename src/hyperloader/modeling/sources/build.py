@@ -1,9 +1,9 @@
 """From a method's parts to the source of its weights."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
-from torch import nn
-
+from hyperloader.backbones.family import Sizes
 from hyperloader.backbones.places import Site
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Part
@@ -14,7 +14,8 @@ from hyperloader.modeling.sources.prefix import PrefixNetwork
 from hyperloader.modeling.sources.source import CombinedSource, WeightSource
 from hyperloader.modeling.sources.task_hypernetwork import TaskHypernetwork
 
-Sites = Mapping[Site, nn.Module]
+Sites = Mapping[Site, Sizes]
+T = TypeVar("T")
 
 
 def build_source(
@@ -28,16 +29,16 @@ def build_source(
     return sources[0] if len(sources) == 1 else CombinedSource(sources)
 
 
-def served_sites(parts: tuple[Part, ...], sites: Sites) -> dict[Site, nn.Module]:
+def served_sites(parts: tuple[Part, ...], sites: Mapping[Site, T]) -> dict[Site, T]:
     """Those of ``sites`` that some part makes weights for."""
     served = {site for part in parts for site in _served(part, sites)}
-    return {site: module for site, module in sites.items() if site in served}
+    return {site: what for site, what in sites.items() if site in served}
 
 
-def _served(part: Part, sites: Sites) -> dict[Site, nn.Module]:
+def _served(part: Part, sites: Mapping[Site, T]) -> dict[Site, T]:
     return {
-        site: module
-        for site, module in sites.items()
+        site: what
+        for site, what in sites.items()
         if site.stack in part.stacks and site.place in part.places
     }
 

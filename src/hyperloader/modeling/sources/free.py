@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from hyperloader.backbones.family import Sizes
 from hyperloader.backbones.places import Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
@@ -25,7 +26,7 @@ class FreeGroup(nn.Module):
         group: Group,
         part: Part,
         config: ModelConfig,
-        sites: Mapping[Site, nn.Module],
+        sites: Mapping[Site, Sizes],
         sets: int,
         first_norm: float,
     ) -> None:
@@ -72,7 +73,7 @@ class FreeParameters(WeightSource):
         self,
         config: ModelConfig,
         part: Part,
-        sites: Mapping[Site, nn.Module],
+        sites: Mapping[Site, Sizes],
         *,
         sets: int = 1,
         first_norm: float = 1.0,

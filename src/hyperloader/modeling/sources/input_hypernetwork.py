@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from hyperloader.backbones.family import sizes
+from hyperloader.backbones.family import Sizes
 from hyperloader.backbones.places import Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
@@ -26,12 +26,12 @@ class InputHypernetwork(WeightSource):
     reads_input = True
     layer_ids: Tensor
 
-    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, Sizes]) -> None:
         super().__init__()
         (group,) = part.groups
         self.kind = KINDS.named(group.module)
         self.sites = list(sites)
-        width = sizes(next(iter(sites.values())))[0]
+        width = next(iter(sites.values())).inputs
         hidden, layer_dim = config.projector_hidden_dim, config.layer_embedding_dim
         self.summary = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
         self.layer_embeddings = nn.Embedding(1 + max(site.layer for site in sites), layer_dim)

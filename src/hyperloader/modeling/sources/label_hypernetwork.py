@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from hyperloader.backbones.family import sizes
+from hyperloader.backbones.family import Sizes
 from hyperloader.backbones.places import Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
@@ -21,10 +21,9 @@ from hyperloader.modeling.sources.source import WeightSource
 class LabelHypernetwork(WeightSource):
     """Embeddings of tasks and of their tags in, a head of T rows out."""
 
-    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, Sizes]) -> None:
         super().__init__()
-        ((self.site, module),) = sites.items()
-        width, tags = sizes(module)
+        ((self.site, (width, tags)),) = sites.items()
         tasks, size = len(config.tasks), config.input_embedding_dim
         self.task_embeddings = nn.Embedding(tasks, config.task_embedding_dim)
         self.tag_embeddings = nn.Parameter(torch.empty(tasks, tags, size))

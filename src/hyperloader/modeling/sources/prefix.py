@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from hyperloader.backbones.family import sizes
+from hyperloader.backbones.family import Sizes
 from hyperloader.backbones.places import Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
@@ -21,11 +21,11 @@ class PrefixNetwork(WeightSource):
     :meth:`effective_size`.
     """
 
-    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, Sizes]) -> None:
         super().__init__()
         (group,) = part.groups
         self.sites = list(sites)
-        width = sizes(next(iter(sites.values())))[0]
+        width = next(iter(sites.values())).inputs
         layers = len(self.sites)
         self.embeddings = nn.Embedding(config.prefix_length, width)
         self.network = nn.Sequential(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
-from hyperloader.backbones.family import sizes
+from hyperloader.backbones.family import Sizes
 from hyperloader.backbones.places import Place, Site
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.active import SiteWeights
@@ -54,7 +54,7 @@ class CombinedSource(WeightSource):
 
 
 def group_shapes(
-    group: Group, part: Part, config: ModelConfig, sites: Mapping[Site, nn.Module]
+    group: Group, part: Part, config: ModelConfig, sites: Mapping[Site, Sizes]
 ) -> Shapes:
     """Names and shapes (without the leading dimension) of the weights of ``group`` at ``sites``.
 
@@ -64,9 +64,7 @@ def group_shapes(
     kind = KINDS.named(group.module)
 
     def widths(places: Iterable[Place]) -> set[tuple[int, int]]:
-        return {
-            kind.widths(*sizes(module)) for site, module in sites.items() if site.place in places
-        }
+        return {kind.widths(*sizes) for site, sizes in sites.items() if site.place in places}
 
     # A stack may lack a place of its own (the encoder has no cross-attention); the published code
     # generates for it all the same, as for the other places of that kind.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from hyperloader.backbones.family import Sizes
 from hyperloader.backbones.places import STACKS, Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
@@ -24,7 +25,7 @@ class StackHypernetwork(nn.Module):
     layer_ids: Tensor
     position_ids: Tensor
 
-    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, Sizes]) -> None:
         super().__init__()
         self.sites = list(sites)
         # All places of the part have an id, also those that this stack lacks (the encoder has
@@ -111,7 +112,7 @@ class StackHypernetwork(nn.Module):
 class TaskHypernetwork(WeightSource):
     """Task embeddings and one hypernetwork per stack: task ids in, weights of all sites out."""
 
-    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, nn.Module]) -> None:
+    def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, Sizes]) -> None:
         super().__init__()
         self.task_embeddings = nn.Embedding(len(config.tasks), config.task_embedding_dim)
         self.stacks = [stack for stack in STACKS if any(site.stack == stack for site in sites)]

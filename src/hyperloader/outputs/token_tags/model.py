@@ -62,7 +62,7 @@ class TokenTagger(AttachedModel):
         self.tags = {task: tags[task] for task in config.tasks}
         counts = torch.tensor(list(self.tags.values()))
         self.register_buffer("tag_counts", counts, persistent=False)
-        rate = getattr(backbone.config, self.family.dropout)
+        rate = getattr(backbone.config, self.family.dropouts[0])
         self.dropout = nn.Dropout(rate if config.head_dropout is None else config.head_dropout)
 
     @property
