@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from rich.console import Console
 
+from hyperloader.builtin import MINILM, is_installed
 from hyperloader.config import Recipe, load_recipe
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.given import Labelled, corpora_of
@@ -29,7 +30,7 @@ def train(
     data: Labelled,
     *,
     out: str | Path,
-    recipe: str | Path = "builtin",
+    recipe: str | Path | None = None,
     tasks: Sequence[str] | None = None,
     method: str | None = None,
     backbone: str | None = None,
@@ -56,7 +57,8 @@ def train(
             10 % of train is held out. What is given as a mapping is kept in ``out/data`` as
             JSONL, so that the run can be resumed and evaluated.
         out: the folder of the run; new, or empty.
-        recipe: a recipe's name or YAML file.
+        recipe: a recipe's name or YAML file; default: ``minilm`` where that backbone is installed
+            and no other one is named, else ``builtin``.
         tasks: only these.
         method, backbone, seed, steps, minutes: short for ``model.method``, ``backbone``,
             ``seed``, ``training.steps`` and ``training.minutes`` in ``settings``.
@@ -160,7 +162,7 @@ def resume(
 
 
 def recipe_of(
-    recipe: str | Path,
+    recipe: str | Path | None,
     settings: Settings = (),
     *,
     method: str | None = None,
@@ -189,7 +191,16 @@ def recipe_of(
         texts = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     except TypeError as error:
         raise ConfigError(f"a setting is not a plain value: {error}") from error
-    return load_recipe(str(recipe), [*settings, *texts])
+    changed = [*settings, *texts]
+    return load_recipe(_default_recipe(changed) if recipe is None else str(recipe), changed)
+
+
+def _default_recipe(settings: Sequence[str]) -> str:
+    """That of the encoder, unless it is not there or ``settings`` name another backbone."""
+    pairs = (text.partition("=") for text in settings)
+    named = [value.strip("\"' ") for key, _, value in pairs if key.strip() == "backbone"]
+    wanted = named[-1] if named else MINILM
+    return "minilm" if wanted == MINILM and is_installed(MINILM) else "builtin"
 
 
 def _progress(wanted: bool) -> Console:

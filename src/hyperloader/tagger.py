@@ -65,11 +65,13 @@ class Tagger:
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> "Tagger":
-        """Load a checkpoint, the best one of a training run, the builtin tagger, or one on the Hub.
+        """Load a checkpoint, the best one of a training run, a bundled tagger, or one on the Hub.
 
         Args:
-            path: a folder, ``builtin``, or ``owner/name`` on the Hub, if there is neither such a
-                folder nor a folder ``owner`` here, or if ``revision`` is given.
+            path: a folder; ``builtin-minilm``, ``builtin-t5`` or ``builtin``, which is the first
+                of these whose backbone is installed (``repr`` says which); or ``owner/name`` on
+                the Hub, if there is neither such a folder nor a folder ``owner`` here, or if
+                ``revision`` is given.
             device: such as ``cuda``; default: the CPU.
             precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, and answers
                 differ a little: docs/decoding.md).

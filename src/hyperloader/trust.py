@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hyperloader.builtin import BUILTIN
+from hyperloader.builtin import BUILTIN, MINILM
 from hyperloader.errors import CheckpointError, ConfigError, HyperloaderError
 from hyperloader.store import read_bytes, read_json
 
@@ -49,7 +49,7 @@ _SIZE_ENDS = ("_size", "_dim", "_buckets")
 _NO_SUCH = ("max_relative_positions", "position_buckets")  # which may be -1
 _LARGEST_SIZE, _MOST_LAYERS = 1 << 20, 256
 # What comes with a package is looked up before any folder of that name is.
-_INSTALLED = (BUILTIN, "minilm")
+_INSTALLED = (BUILTIN, MINILM)
 _told: set[Path] = set()
 
 

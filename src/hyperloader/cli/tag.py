@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from hyperloader.builtin import BUILTIN
+from hyperloader.builtin import BUILTIN, is_bundled, tagger_name
 from hyperloader.cli.colours import coloured
 from hyperloader.cli.lines import Line, file_lines, standard_input, stream_lines
 from hyperloader.errors import ConfigError, DataError, HyperloaderError
@@ -33,9 +33,9 @@ def tag(
         list[str] | None,
         typer.Argument(
             metavar="[RUN] [TEXT]...",
-            help="A training run, a checkpoint, or owner/name on the Hub (default: the "
-            "builtin tagger); then sentences (default: standard input). A first sentence of one "
-            "word is given with --text.",
+            help="A training run, a checkpoint, or owner/name on the Hub (default: the best "
+            "bundled tagger, of builtin-minilm and builtin-t5); then sentences (default: standard "
+            "input). A first sentence of one word is given with --text.",
         ),
     ] = None,
     text: Annotated[
@@ -95,6 +95,8 @@ def tag(
     run, texts = _run_and_texts(given or [])
     texts += text or []
     tagger = Tagger.from_pretrained(run, device, precision=precision)
+    if run == BUILTIN:
+        Console(stderr=True).print(f"tagging with {tagger_name(run)}", style="dim")
     if task is None and len(tagger.tasks) > 1:
         raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
     tagger.labels(task)  # an unknown task is refused before anything is read
@@ -221,7 +223,7 @@ def _run_and_texts(given: list[str]) -> tuple[str, list[str]]:
     path = Path(first)
     if len(first.split()) != 1:
         return (first, given[1:]) if first.strip() and path.is_dir() else (BUILTIN, given)
-    if first == BUILTIN or path.is_dir() or (os.sep in first and path.exists()):
+    if is_bundled(first) or path.is_dir() or (os.sep in first and path.exists()):
         return first, given[1:]
     if is_repository(first):
         return first, given[1:]

@@ -17,8 +17,12 @@ def train(
         typer.Option(metavar="DIR", help="A folder with one folder per task, or one corpus."),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="A recipe's name or YAML file (see: hyperloader recipes).")
-    ] = "builtin",
+        str | None,
+        typer.Option(
+            help="A recipe's name or YAML file (see: hyperloader recipes); default: minilm where "
+            "that backbone is installed and no other one is named, else builtin."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Where to save; default: runs/NAME-TIME.")
     ] = None,
@@ -115,7 +119,7 @@ def train(
             chosen = api.recipe_of(recipe, settings or [], **short)
             _show_plan(console, chosen, api.corpora_of(data, task))
             return
-        out = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        out = out or Path("runs") / f"{Path(recipe or 'run').stem}-{datetime.now():%Y%m%d-%H%M%S}"
         api.train(
             data,
             out=out,
