@@ -32,6 +32,8 @@ TOKENIZER_CLASSES = (
         for fast in ("", "Fast")
     ),
 )
+# What transformers notes of where a tokenizer came from, and would write with it when it is saved.
+ORIGIN = ("is_local", "local_files_only")
 _LARGEST_TOKENIZER = 256 << 20  # bytes; those of the largest multilingual models have 20 MB
 _JSON = (
     *("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json"),
@@ -200,9 +202,12 @@ def load_tokenizer(name: Path | str) -> "PreTrainedTokenizerBase":
 
     refuse_code(name)
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # a damaged file can make a library raise anything
         raise ValueError(_first_line(error)) from error
+    for note in ORIGIN:
+        tokenizer.init_kwargs.pop(note, None)
+    return tokenizer
 
 
 def _first_line(error: Exception) -> str:
