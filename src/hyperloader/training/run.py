@@ -255,6 +255,15 @@ class RunFolder:
         kept = {target.name, step_name(state.step if keep is None else keep)}
         remove_checkpoints(self.path / CHECKPOINTS, kept)
 
+    def tidy(self, step: int, *, keep: int | None = None) -> None:
+        """Remove checkpoints before ``step``, but not that of step ``keep``, and half-written ones.
+
+        A run that was killed while it saved may have left them.
+        """
+        newer = {p.name for p in complete_checkpoints(self.path) if p.name >= step_name(step)}
+        kept = {*newer, step_name(step if keep is None else keep)}
+        remove_checkpoints(self.path / CHECKPOINTS, kept)
+
     def restore(
         self,
         folder: Path,
