@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from children import command
+from resources import different
 
 from hyperloader.store import file_hash
 
@@ -42,15 +43,27 @@ def damaged_files(world: Any) -> Iterator[tuple[str, str | None]]:
 
 
 def damaged_resumes(world: Any) -> Iterator[tuple[str, str | None]]:
-    """Going on with a run in which one file is damaged: it ends, or one line says why not."""
+    """Going on with a run in which one file is damaged: it ends as it would have without, or one
+    line says why not."""
+    begun = Path(shutil.copytree(world.run, world.room("begun") / "x"))
+    about = (begun / "run.yaml").read_text()
+    (begun / "run.yaml").write_text(about.replace("steps: 6\n", "steps: 9\n"))
+    whole = Path(shutil.copytree(begun, world.room("whole") / "x"))
+    done = command("train", "--resume", whole, "--data", world.data)
+    if done.code or not (whole / "checkpoints/step-00000009").is_dir():
+        yield "undamaged", f"it does not go on: {done}"
+        return
     for _ in range(world.count(40)):
         room = world.room("resumed")
-        folder = Path(shutil.copytree(world.run, room / "x"))
+        folder = Path(shutil.copytree(begun, room / "x"))
         path = world.rng.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
         how = world.rng.choice(list(_WAYS))
         _WAYS[how](path, world.rng)
         done = command("train", "--resume", folder, "--data", world.data)
-        yield f"{how} {path.relative_to(folder)}", done.fault
+        problem = done.fault
+        if done.code == 0 and path.name != "run.yaml":  # which may now ask for something else
+            problem = problem or different(whole / "checkpoints", folder / "checkpoints")
+        yield f"{how} {path.relative_to(folder)}", problem
         shutil.rmtree(room)
 
 
