@@ -30,6 +30,7 @@ from hyperloader.store import (
     check_folder,
     claimed,
     disk_error,
+    left_of,
     read_json,
     remove_checkpoint,
     remove_checkpoints,
@@ -90,7 +91,8 @@ class RunFolder:
         if not os.access(there, os.W_OK | os.X_OK):
             raise ConfigError(f"{there} is not writable; choose another --out")
         if path.exists() and not held:
-            foreign = sorted({p.name for p in path.iterdir()} - {LOCK, *cls.beside})
+            ours = {LOCK, *cls.beside, *(p.name for p in run._half_written())}
+            foreign = sorted({p.name for p in path.iterdir()} - ours)
             if foreign:
                 more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
                 raise ConfigError(
@@ -124,6 +126,11 @@ class RunFolder:
                 f"another process is training in {self.path}; wait for it to end, or choose "
                 "another folder"
             )
+        for path in self._half_written():
+            path.unlink(missing_ok=True)
+
+    def _half_written(self) -> list[Path]:
+        return [path for name in (self.file, LOG) for path in left_of(self.path / name)]
 
     def release(self) -> None:
         """Give up what :meth:`claim` claimed; without a claim nothing happens.
