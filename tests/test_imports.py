@@ -15,6 +15,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 # apart unless they stand in TOGETHER.
 LAYERS = (
     {"types", "tags", "errors", "store", "trust", "words", "config", "builtin", "calibration"},
+    {"registry"},
     {"backbones"},
     {"corpora", "codec", "modeling"},
     {"outputs"},
