@@ -18,6 +18,7 @@ import yaml
 from hyperloader.builtin import BUILTIN
 from hyperloader.errors import CheckpointError, ConfigError, HyperloaderError
 from hyperloader.store import read_bytes, read_json
+from hyperloader.yamls import load_yaml
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -102,9 +103,9 @@ def _backbone_of_run(checkpoint: Path) -> str | None:
     """The backbone in the ``run.yaml`` of the run that ``checkpoint`` is part of."""
     run = checkpoint.resolve().parent.parent / "run.yaml"
     try:
-        about = yaml.safe_load(read_bytes(run).decode("utf-8"))
+        about = load_yaml(read_bytes(run).decode("utf-8"))
         return about["recipe"]["backbone"] if checkpoint.parent.name == "checkpoints" else None
-    except (HyperloaderError, ValueError, yaml.YAMLError, RecursionError, KeyError, TypeError):
+    except (HyperloaderError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return None
 
 

@@ -37,6 +37,7 @@ from hyperloader.store import (
     write_text,
 )
 from hyperloader.training.processes import is_first_process
+from hyperloader.yamls import load_yaml
 
 RUN = "run.yaml"
 PRETRAINING_RUN = "pretrain.yaml"
@@ -179,8 +180,8 @@ class RunFolder:
         """
         path = self.path / self.file
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            content = load_yaml(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CheckpointError(
                 f"{path} cannot be read: {reason}; mend it or train anew"
