@@ -16,6 +16,7 @@ from resources import different
 
 from hyperloader.store import file_hash
 
+_OUTSIDE = "outside"  # beside the checkpoint: a file that links in it lead to
 ADDRESS_SPACE = 12 << 30  # bytes; a checkpoint of a few megabytes must not need more
 
 
@@ -101,6 +102,7 @@ def hostile_checkpoints(world: Any) -> Iterator[tuple[str, str | None]]:
         room = world.room("hostile")
         folder = Path(shutil.copytree(world.export, room / "x"))
         canary = room / "canary"
+        (room / _OUTSIDE).write_text(_OUTSIDE)
         make = _HOSTILE[number % len(_HOSTILE)]
         make(folder, world.rng, canary)
         if make is not _manifests:
@@ -109,19 +111,24 @@ def hostile_checkpoints(world: Any) -> Iterator[tuple[str, str | None]]:
         kind = world.rng.choice([given, ("export", folder, room / "out"), ("tasks", folder)])
         done = command(*kind, stdin=b"yes\ny\n", limits={resource.RLIMIT_AS: ADDRESS_SPACE})
         problem = "the canary is there: code ran" if canary.exists() else done.fault
+        if (room / _OUTSIDE).read_text() != _OUTSIDE:
+            problem = "a file outside of the checkpoint was changed"
         yield f"{make.__name__.strip('_')} {number} {kind[0]}", problem
         shutil.rmtree(room)
 
 
 def seal(folder: Path) -> None:
-    """Write the manifest that whoever made ``folder`` would write."""
+    """Write the manifest that whoever made ``folder`` would write; never through a link."""
+    manifest = folder / "manifest.json"
+    if manifest.is_symlink() or not manifest.is_file():
+        return
     files = [p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"]
     entries = {
         p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": file_hash(p)}
         for p in files
         if not p.is_symlink() or p.resolve().is_relative_to(folder)
     }
-    (folder / "manifest.json").write_text(json.dumps({"kind": "checkpoint", "files": entries}))
+    manifest.write_text(json.dumps({"kind": "checkpoint", "files": entries}))
 
 
 class _Bomb:
@@ -165,7 +172,8 @@ def _elsewhere(folder: Path, rng: random.Random, canary: Path) -> None:
 def _links(folder: Path, rng: random.Random, canary: Path) -> None:
     path = rng.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
     path.unlink()
-    target = rng.choice(["/dev/zero", "/etc/passwd", "/dev/stdin", str(path), "pipe"])
+    outside = str(folder.parent / _OUTSIDE)  # never a file that is not the campaign's own
+    target = rng.choice(["/dev/zero", outside, "/dev/stdin", str(path), "pipe"])
     os.mkfifo(path) if target == "pipe" else path.symlink_to(target)
 
 
