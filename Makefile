@@ -56,7 +56,8 @@ faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; 
 
 audit: $(VENV)/.installed ## Look up the pinned packages among published holes (needs the network)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(BIN)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+	$(BIN)/pip-audit --strict --requirement requirements-ci.txt --disable-pip
 
 backbone: $(VENV)/.installed ## Pre-train the bundled backbone again (TEXT=folder; about two hours)
 	$(BIN)/hyperloader pretrain --recipe builtin --text $(TEXT) --prepared runs/text --out runs/first
