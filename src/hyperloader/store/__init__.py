@@ -14,7 +14,7 @@ from hyperloader.store.manifest import (
     read_manifest,
 )
 from hyperloader.store.reading import file_hash, read_bytes, read_json
-from hyperloader.store.targets import claim_file, claim_target
+from hyperloader.store.targets import check_names, claim_file, claim_target
 from hyperloader.store.writing import (
     atomic_folder,
     claimed,
@@ -32,6 +32,7 @@ __all__ = [
     "Manifest",
     "atomic_folder",
     "check_folder",
+    "check_names",
     "claim_file",
     "claim_target",
     "claimed",
