@@ -81,6 +81,7 @@ def decode_sentences(
         )
         for (mine, window), answer in zip(some, decoded, strict=True):
             mine.append((window.window, answer))
+        some.clear()  # before the next ones are made
     return [_stitched(mine, alternatives) for mine in answers]
 
 
