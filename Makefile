@@ -51,12 +51,13 @@ bench: $(VENV)/.installed-dev ## Run the benchmarks (not part of the tests)
 	$(BIN)/hyperloader benchmark decode
 	$(BIN)/python benchmarks/scratch_rates.py
 
-faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; about an hour on one core)
+faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; about a quarter of an hour on one core)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python tests/faults/campaign.py --scale $(SCALE)
 
 audit: $(VENV)/.installed ## Look up the pinned packages among published holes (needs the network)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(BIN)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
+	$(BIN)/pip-audit --strict --requirement requirements-ci.txt --disable-pip
 
 backbone: $(VENV)/.installed ## Pre-train the bundled backbone again (TEXT=folder; about two hours)
 	$(BIN)/hyperloader pretrain --recipe builtin --text $(TEXT) --prepared runs/text --out runs/first

@@ -15,6 +15,7 @@ from hyperloader.corpora.writing import write_corpus
 from hyperloader.errors import ConfigError
 from hyperloader.evaluation.calibration import ENOUGH, calibrate_tagger, outcome
 from hyperloader.evaluation.evaluate import f1_evaluator
+from hyperloader.store import check_names
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
 from hyperloader.training.processes import is_first_process
@@ -92,6 +93,8 @@ def train(
     console = console or bar
     RunFolder.new(out)  # refused before anything is read
     corpora = corpora_of(data, tasks)
+    if not isinstance(data, str | Path):
+        check_names(corpora, "task")
     kept = Path(data) if isinstance(data, str | Path) else out / "data"
     trainer = start_run(
         chosen,

@@ -12,7 +12,7 @@ from hyperloader import hub, tagging
 from hyperloader.builtin import BUILTIN
 from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
-from hyperloader.codec.batch import encode_words
+from hyperloader.codec.batch import stream_windows
 from hyperloader.codec.codec import Codec
 from hyperloader.errors import HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
@@ -378,10 +378,10 @@ class Tagger:
         tagging.check_count(len(texts), len(tasks))
         for name in dict.fromkeys(tasks):
             self._known(name)
-        encoded = [
-            encode_words(self.codec, w, name) if w else []
+        encoded = (
+            stream_windows(self.codec, w, name) if w else ()
             for w, name in zip(words, tasks, strict=True)
-        ]
+        )
         found = decode_sentences(
             self._decoder, encoded, batch_size=batch_size, alternatives=alternatives
         )

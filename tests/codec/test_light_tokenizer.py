@@ -15,7 +15,9 @@ from helpers import tiny_tokenizer
 from hyperloader.builtin import backbone_path, run_path
 from hyperloader.codec.light_tokenizer import CONFIG, FILE, LightTokenizer, light_tokenizer
 from hyperloader.codec.pieces import SubTokens, WordPieces
+from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.corpora.registry import load_corpora
+from hyperloader.trust import load_tokenizer
 
 ODD = [
     *(
@@ -146,12 +148,19 @@ def test_ids_of_special_tokens_and_vocabulary_are_the_same() -> None:
         assert getattr(ours, name) == getattr(theirs, name)
 
 
-def test_it_is_saved_as_it_was_read(tmp_path: Path) -> None:
+def test_it_is_saved_alike_wherever_it_was_loaded_from(tmp_path: Path) -> None:
     ours, _ = both()
     ours.save_pretrained(tmp_path / "saved")
-    folder = run_path("builtin-t5") / "tokenizer"
-    for path in folder.iterdir():
-        assert (tmp_path / "saved" / path.name).read_bytes() == path.read_bytes()
+    train_tokenizer(["a lamp"], vocab_size=400).save_pretrained(tmp_path / "made")
+    load_tokenizer(tmp_path / "made").save_pretrained(tmp_path / "loaded")
+    light_tokenizer(tmp_path / "loaded").save_pretrained(tmp_path / "light")  # type: ignore[union-attr]
+    AutoTokenizer.from_pretrained(tmp_path / "made").save_pretrained(tmp_path / "noted")
+    assert "is_local" in (tmp_path / "noted" / CONFIG).read_text()  # else there is nothing to drop
+    light_tokenizer(tmp_path / "noted").save_pretrained(tmp_path / "dropped")  # type: ignore[union-attr]
+    for name in (FILE, CONFIG):
+        made = (tmp_path / "made" / name).read_bytes()
+        for other in ("loaded", "light", "dropped"):
+            assert (tmp_path / other / name).read_bytes() == made, other
     again = AutoTokenizer.from_pretrained(tmp_path / "saved")
     assert again(ODD)["input_ids"] == ours(ODD)["input_ids"]
 

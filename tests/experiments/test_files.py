@@ -231,3 +231,10 @@ def test_the_real_corpora_have_the_papers_names(shared: Path) -> None:
     atis = load_corpora(shared / "data" / "labelled", ["atis"])
     run = plan(tiny(systems={"x": {}}, fractions=[0.1]), atis)[0]
     assert (run.name, run.tasks) == ("x-0.1-1", ("atis",))
+
+
+def test_systems_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("systems: {Lora: {}, lora: {}}\n")
+    with pytest.raises(ConfigError, match="one folder on some systems"):
+        load_experiment(str(path))

@@ -220,10 +220,10 @@ def _together(tags: tuple[str, ...]) -> str:
 def _run_and_texts(given: list[str]) -> tuple[str, list[str]]:
     """The run, which comes first and is one word or a folder, and the sentences."""
     first = given[0] if given else ""
-    path = Path(first)
+    is_folder = os.path.isdir(first)  # no error, however long a sentence is
     if len(first.split()) != 1:
-        return (first, given[1:]) if first.strip() and path.is_dir() else (BUILTIN, given)
-    if is_bundled(first) or path.is_dir() or (os.sep in first and path.exists()):
+        return (first, given[1:]) if first.strip() and is_folder else (BUILTIN, given)
+    if is_bundled(first) or is_folder or (os.sep in first and os.path.exists(first)):
         return first, given[1:]
     if is_repository(first):
         return first, given[1:]
