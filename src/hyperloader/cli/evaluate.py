@@ -72,6 +72,7 @@ def evaluate(
 
     Example: hyperloader evaluate runs/my-run --split test --html report.html --plot errors.png
     """
+    from hyperloader.corpora.corpus import account
     from hyperloader.evaluation.evaluate import (
         evaluate_tagger,
         load_for,
@@ -92,6 +93,7 @@ def evaluate(
     console = Console(stderr=as_json, highlight=False)
     tagger = Tagger.from_pretrained(run, device, tagging_only=not reference)
     corpora = load_for(data or run_data(run), tagger.tasks, task, split.value)
+    typer.echo(account(corpora.values()), err=True)
     document: dict[str, Any] = {"run": str(run), "split": split.value, "scoring": scoring.value}
     with _bar(console, as_json) as bar:
         lines = {

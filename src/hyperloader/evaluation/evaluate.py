@@ -183,8 +183,9 @@ def load_for(
     if present := [name for name in known if (path / name).is_dir()]:
         return load_corpora(path, tasks or present, require=())
     if path.is_file():
-        examples, _ = read_sentences(path)
-        corpora = {examples[0].task: Corpus(examples[0].task, {split: examples})}
+        examples, reading = read_sentences(path)
+        task = examples[0].task
+        corpora = {task: Corpus(task, {split: examples}, (replace(reading, part=split),))}
     else:
         corpora = load_corpora(path, require=())
     (found, *others) = corpora
@@ -204,7 +205,7 @@ def load_for(
         part: tuple(replace(example, task=name) for example in corpora[found].splits.get(part, ()))
         for part in SPLITS
     }
-    return {name: Corpus(name, splits)}
+    return {name: replace(corpora[found], name=name, splits=splits)}
 
 
 def read_sentences(path: Path) -> tuple[tuple[Example, ...], Reading]:
