@@ -31,6 +31,17 @@ def test_a_sentence_of_one_word_is_given_as_text(run: Path) -> None:
     assert [json.loads(line)["text"] for line in done.out.splitlines()] == [str(run)]
 
 
+def test_a_labelled_file_is_not_taken_for_texts_in_silence(run: Path, tmp_path: Path) -> None:
+    plain, records = tmp_path / "a.txt", tmp_path / "a.jsonl"
+    plain.write_text("turn off the lamp\n")
+    records.write_text('{"text": "turn off the lamp"}\n')
+    done = cli("tag", run, "--task", "home", "--json", "--file", plain, "--file", records)
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 2
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"{records}: each line is tagged as a text, whatever it holds")
+
+
 def test_a_folder_with_a_blank_in_its_name_is_a_run(run: Path, tmp_path: Path) -> None:
     spaced = tmp_path / "my run"
     spaced.symlink_to(run)
