@@ -61,6 +61,14 @@ def tag(
     alternatives: Annotated[
         int, typer.Option(metavar="N", help="Also the N likeliest tags of every word.")
     ] = 0,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="How text is split into words, such as whitespace for text that is split already; "
+            "default: as RUN says.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 64,
     device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
     precision: Annotated[
@@ -97,7 +105,7 @@ def tag(
     check_options(batch_size, min_score, alternatives)
     run, texts = _run_and_texts(given or [])
     texts += text or []
-    tagger = Tagger.from_pretrained(run, device, precision=precision)
+    tagger = Tagger.from_pretrained(run, device, precision=precision, words=words)
     if task is None and len(tagger.tasks) > 1:
         raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
     tagger.labels(task)  # an unknown task is refused before anything is read

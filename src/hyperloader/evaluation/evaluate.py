@@ -285,6 +285,13 @@ def evenly(examples: Sequence[Example], count: int) -> tuple[Example, ...]:
     return tuple(examples[i * len(examples) // count] for i in range(count))
 
 
+def some_of(corpus: Corpus, split: str, count: int) -> Corpus:
+    """``corpus`` with at most ``count`` sentences in one split, taken evenly over it."""
+    return replace(
+        corpus, splits={**corpus.splits, split: evenly(corpus.splits.get(split, ()), count)}
+    )
+
+
 def f1_evaluator(
     codec: Codec, corpora: Mapping[str, Corpus], *, sentences: int | None = None
 ) -> Callable[[AttachedModel], dict[str, float]]:
