@@ -97,7 +97,11 @@ def train(
         chosen,
         corpora,
         out,
-        about={"data": str(kept.resolve()), "tasks": list(corpora)},
+        about={
+            "data": str(kept.resolve()),
+            "tasks": list(corpora),
+            "test": all(corpus.splits.get("test") for corpus in corpora.values()),
+        },
         make_evaluate=_f1,
         listeners=listeners,
         console=bar,

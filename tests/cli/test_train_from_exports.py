@@ -8,10 +8,11 @@ import pytest
 
 from hyperloader.corpora.registry import load_corpus
 from hyperloader.corpora.writing import write_part
+from hyperloader.evaluation.calibration import calibration_data
 from hyperloader.tagger import Tagger
 from hyperloader.tags import spans_to_bio
 from hyperloader.types import Example
-from training_helpers import cli, corpora, settings
+from training_helpers import cli, corpora, refused, settings
 
 
 def _content(example: Example) -> tuple[str, list[tuple[str, str]]]:
@@ -95,9 +96,23 @@ def test_one_command_trains_on_it(tmp_path: Path, form: str, name: str, task: st
     done = cli("train", "--data", path, "--out", tmp_path / "run", *settings())
     assert done.code == 0, done
     assert f" read as {form} because " in done.err
+    split = "test" if form == "conll" else "validation"
+    assert done.out.splitlines()[-1].endswith(f" evaluate {tmp_path / 'run'} --split {split}")
     trained = load_corpus(path)
     found = [example for part in trained.splits.values() for example in part]
     assert sorted(map(_content, found)) == sorted(map(_content, examples))
+    scored = cli("evaluate", tmp_path / "run", "--split", split, "--json")
+    assert scored.code == 0, scored
+    sentences = json.loads(scored.out)["tasks"][task]["sentences"]
+    assert sentences == 2, "held out, or the test file: never a sentence that it was trained on"
+    own = calibration_data(tmp_path / "run", None, [task])[task].splits
+    assert len(own["validation"]) == 2
+    assert len(own["train"]) == len(examples) - (4 if form == "conll" else 2)
+    if split == "validation":
+        again = cli("evaluate", tmp_path / "run", "--split", split, "--data", path, "--json")
+        assert json.loads(again.out)["tasks"][task]["sentences"] == sentences
+        said = refused("evaluate", tmp_path / "run")
+        assert f"there are no test sentences for {task} in the data; take another part" in said
     tagger = Tagger.from_pretrained(tmp_path / "run")
     assert list(tagger.tasks) == [task]
     assert tagger.tag("a table for two", task).words == ("a", "table", "for", "two")

@@ -102,6 +102,7 @@ def evaluate(
         run_loss,
         select_examples,
         some_of,
+        trained_on,
     )
     from hyperloader.evaluation.files import OutputFiles
     from hyperloader.evaluation.raw_text import raw_text_evaluation
@@ -118,7 +119,8 @@ def evaluate(
     files.check()
     console = Console(stderr=as_json, highlight=False)
     tagger = Tagger.from_pretrained(run, device, words=words, tagging_only=not reference)
-    corpora = load_for(data or run_data(run), tagger.tasks, task, split.value)
+    whole = not trained_on(run, data)
+    corpora = load_for(data or run_data(run), tagger.tasks, task, split.value, whole=whole)
     typer.echo(account(corpora.values()), err=True)
     if sentences is not None:
         corpora = {name: some_of(corpus, split, sentences) for name, corpus in corpora.items()}

@@ -81,6 +81,7 @@ def train(
     from hyperloader import api
     from hyperloader.corpora.corpus import account
     from hyperloader.training.processes import is_first_process
+    from hyperloader.training.run import RunFolder
 
     console = Console(quiet=not is_first_process(), highlight=False, soft_wrap=True)
     if from_scratch and resume is None:
@@ -131,7 +132,8 @@ def train(
             console=console,
             **short,
         )
-    console.print(f"next: hyperloader evaluate {out} --split test", markup=False)
+    split = "test" if RunFolder(out).about().get("test", True) else "validation"
+    console.print(f"next: hyperloader evaluate {out} --split {split}", markup=False)
 
 
 def _listeners(out: Path, tensorboard: bool) -> list[Any]:
