@@ -12,7 +12,7 @@ from hyperloader.checkpoint import best_checkpoint, load_checkpoint
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.sample import sample_corpora
 from hyperloader.corpora.writing import write_corpus
-from hyperloader.errors import ConfigError, DataError
+from hyperloader.errors import ConfigError, DataError, TargetError
 from training_helpers import assert_same_tensors, cli, corpora, losses, settings, write_data
 
 # As strings for --set, which are what the command line passes on.
@@ -133,6 +133,37 @@ def test_mistakes_are_one_line_and_write_nothing(
         train(tmp_path / "run", corpora(), **options)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(["CON"], ["nul.x"], ["a:b"], ["what?"], ["a/b"], ["../out"], [".."], ["a."], ["a "]),
+        *(["_a"], [".a"], ["a\nb"], ["é" * 101], ["Home", "home"], ["é", "e\u0301"]),
+    ],
+)
+def test_a_task_that_is_to_be_a_folder_has_a_folder_s_name(
+    names: list[str], tmp_path: Path
+) -> None:
+    data = dict.fromkeys(names, corpora()["home"])
+    with pytest.raises(TargetError, match="; rename") as caught:
+        train(tmp_path / "run", data)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_and_tasks_may_have_blanks_and_letters_of_any_kind(tmp_path: Path) -> None:
+    out = tmp_path / "Läufe [red] 'x' 日本 %s {y}" / "run one"
+    train(out, {"Smart Home 日本": corpora()["home"], "dining.v2": corpora()["dining"]})
+    again = hyperloader.resume(out, progress=False)
+    assert again.tasks == ("Smart Home 日本", "dining.v2")
+    done = cli("export", out, out.parent / "ex port")
+    assert done.code == 0, done.err
+    done = cli("tag", out.parent / "ex port", "--task", "dining.v2", "--json", "a table for two")
+    assert json.loads(done.out)["text"] == "a table for two"
+    done = cli("evaluate", out, "--data", out / "data", "--output", out.parent / "scores é.json")
+    assert done.code == 0, done.err
+    assert (out.parent / "scores é.json").is_file()
 
 
 def test_settings_may_be_values_or_strings() -> None:

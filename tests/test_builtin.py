@@ -10,7 +10,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 import hyperloader
 from hyperloader import Tagger, builtin
-from hyperloader.builtin import backbone_path, examples, run_path
+from hyperloader.builtin import backbone_path, examples, run_path, tagger_name
 from hyperloader.errors import ConfigError
 from hyperloader.pretraining.backbone import check_fit
 from hyperloader.store import check_folder
@@ -28,16 +28,20 @@ main()
 """
 
 
-@pytest.fixture(scope="module")
-def tagger() -> Tagger:
-    return Tagger.from_pretrained()
+NAMES = {"builtin-minilm": (*TASKS[:4], "mtop", *TASKS[4:]), "builtin-t5": TASKS}
 
 
-def test_the_first_answer_needs_no_network(tmp_path: Path) -> None:
-    """Everything is in the package: no socket, no cache of earlier downloads, any folder."""
+@pytest.fixture(scope="module", params=NAMES)
+def tagger(request: pytest.FixtureRequest) -> Tagger:
+    return Tagger.from_pretrained(request.param)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_answer_needs_no_network(tmp_path: Path, name: str) -> None:
+    """Everything is installed: no socket, no cache of earlier downloads, any folder."""
     sentence = "any good thai place near the harbour open after ten"
     done = subprocess.run(
-        [sys.executable, "-c", NO_NETWORK, "tag", "--task", "restaurant", "--json", sentence],
+        [sys.executable, "-c", NO_NETWORK, "tag", name, "--task", "restaurant", "--json", sentence],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -67,20 +71,22 @@ def test_the_backbone_is_an_ordinary_t5_folder_of_a_few_megabytes() -> None:
 
 
 def test_the_tagger_holds_its_own_parameters_only(tagger: Tagger) -> None:
-    weights = run_path("builtin") / "model.safetensors"
+    name = {"builtin": "builtin-t5", "minilm": "builtin-minilm"}[str(tagger.model.backbone_name)]
+    weights = run_path(name) / "model.safetensors"
     trained = tagger.model.parameter_counts()["trainable"]
     assert weights.stat().st_size <= 2 * trained + (1 << 16)  # bfloat16
-    assert tagger.tasks == TASKS
-    assert tagger.model.backbone_name == "builtin"
+    assert tagger.tasks == NAMES[name]
+    assert (run_path(name) / "tokenizer").exists() == (name == "builtin-t5")
 
 
 def test_labels_are_those_of_the_corpora(tagger: Tagger) -> None:
-    counts = {task: len(tagger.labels(task)) for task in TASKS}
-    assert counts == {
+    counts = {task: len(tagger.labels(task)) for task in tagger.tasks}
+    assert {"mtop": 75} | counts == {
         "atis": 79,
         "movie": 12,
         "movie_trivia": 12,
         "mtod": 16,
+        "mtop": 75,
         "restaurant": 8,
         "snips": 39,
     }
@@ -88,18 +94,30 @@ def test_labels_are_those_of_the_corpora(tagger: Tagger) -> None:
 
 def test_every_task_has_an_example_and_finds_something_in_it(tagger: Tagger) -> None:
     sentences = examples()
-    assert tuple(sentences) == TASKS
-    for task, sentence in sentences.items():
-        assert tagger.tag(sentence, task).spans, task
+    assert tuple(sentences) == NAMES["builtin-minilm"]
+    for task in tagger.tasks:
+        assert tagger.tag(sentences[task], task).spans, task
+
+
+def test_builtin_is_the_best_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tagger_name("builtin") == "builtin-minilm"
+    assert repr(Tagger.from_pretrained()).startswith("<Tagger: hyperloader on minilm, ")
+    monkeypatch.setattr(builtin, "find_spec", lambda module: None)
+    assert tagger_name("builtin") == "builtin-t5"
+    assert Tagger.from_pretrained().model.backbone_name == "builtin"
+    with pytest.raises(ConfigError, match=r"'minilm' is not installed; pip install 'hyperloader"):
+        Tagger.from_pretrained("builtin-minilm")
+    with pytest.raises(ConfigError, match=r"unknown bundled tagger 'builtin-t4'.*builtin-t5"):
+        Tagger.from_pretrained("builtin-t4")
 
 
 def test_tasks_are_listed() -> None:
     done = cli("tasks")
     assert done.code == 0, done.err
-    for task in TASKS:
+    for task in NAMES["builtin-minilm"]:
         assert f"{task} (" in done.out
     found = json.loads(cli("tasks", "--json").out)
-    assert tuple(found) == TASKS
+    assert tuple(found) == NAMES["builtin-minilm"]
     assert "Cuisine" in found["restaurant"]
 
 

@@ -157,6 +157,11 @@ def test_model_and_codec_settings_are_checked_when_the_model_is_built(
     assert "\n" not in str(caught.value)
 
 
+def _repeated(levels: int) -> list[str]:
+    """Each list is nine times the one before: a small file, and a large value."""
+    return [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, levels)]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -168,6 +173,12 @@ def test_model_and_codec_settings_are_checked_when_the_model_is_built(
         ("", "a recipe is a mapping"),
         ("1: 2\n", "1: "),
         ("training:\n  {1: 2}\n", "training.1: "),
+        ("[" * 100_000, "nested too deep"),
+        ("seed: !!bool x\n", "not valid YAML"),
+        ("seed: !!timestamp x\n", "not valid YAML"),
+        ("seed: 2020-99-99\n", "not valid YAML"),
+        ("&a [*a]", "its aliases make it too large"),
+        ("\n".join(["a0: &a0 [1]", *_repeated(9)]), "its aliases make it too large"),
         ("seed: !!python/object/apply:os.system [echo]\n", ":1: not valid YAML"),
         (b"seed: \xff\n", "cannot be read"),
         (b"seed: \x00\n", "not valid YAML"),

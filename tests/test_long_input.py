@@ -4,7 +4,9 @@ A text is cut into windows that overlap. Each word has the answer of exactly one
 memory is that of one batch of windows, however long the text.
 """
 
+import gc
 import resource
+from collections.abc import Sequence
 from unittest import mock
 
 import pytest
@@ -13,12 +15,13 @@ from hypothesis import strategies as st
 
 from bert_helpers import bert_encoder, bert_tokenizer
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
-from hyperloader.codec.batch import Batch
+from hyperloader.codec.batch import Batch, encode_words
 from hyperloader.codec.codec import CodecConfig
-from hyperloader.codec.windows import Window, cut, stitch_words
+from hyperloader.codec.windows import EncodedWindow, Window, cut, stitch_words
 from hyperloader.errors import HyperloaderError
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.decoded import DecodedWindow
+from hyperloader.outputs import decoded
+from hyperloader.outputs.decoded import DecodedWindow, decode_sentences
 from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
@@ -160,6 +163,40 @@ def test_a_hundred_thousand_words_go_through_in_the_memory_of_one_batch() -> Non
     # Of the text, its words, ids and answers, and not of activations: those of all 10,000
     # windows at once would be 20 times what one batch takes.
     assert grown < 200, f"{grown:.0f} MiB more at the peak"
+
+
+@pytest.mark.parametrize("texts", [[" ".join(WORDS * 40)], [" ".join(WORDS[:9])] * 150])
+def test_few_windows_are_there_at_once(texts: list[str]) -> None:
+    counts: list[int] = []
+    decode = SentTDecoder.decode
+
+    def spy(
+        self: SentTDecoder, windows: Sequence[EncodedWindow], **options: int
+    ) -> list[DecodedWindow]:
+        counts.append(sum(type(thing) is EncodedWindow for thing in gc.get_objects()))
+        return decode(self, windows, **options)
+
+    expected = SHORT.tag(texts, "one", batch_size=4, alternatives=2)
+    with (
+        mock.patch.object(SentTDecoder, "decode", spy),
+        mock.patch.object(decoded, "AT_ONCE", 16),
+    ):
+        found = SHORT.tag(texts, "one", batch_size=4, alternatives=2)
+    assert len(counts) > 6
+    assert 16 <= max(counts) <= 16 + 1  # and the last one of the turn before
+    for ours, theirs in zip(found, expected, strict=True):
+        assert shown(ours) == shown(theirs)
+        assert len(ours.alternatives or ()) == len(ours.words)
+
+
+def test_of_a_thousand_windows_every_score_is_that_of_one_call() -> None:
+    sentences = [encode_words(SHORT.codec, s.split()[:6], "one") for s in SENTENCES * 60]
+    windows = [window for (window,) in sentences]
+    assert 16 * 8 < len(windows) <= decoded.AT_ONCE
+    fresh = [SentTDecoder(SHORT.model, SHORT.codec) for _ in "ab"]
+    found = decode_sentences(fresh[0], map(iter, sentences), batch_size=8)
+    assert [f.spans for f in found] == [f.spans for f in fresh[1].decode(windows, batch_size=8)]
+    assert any(f.spans for f in found)
 
 
 # The smallest and the strangest

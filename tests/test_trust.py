@@ -175,6 +175,14 @@ def test_a_run_may_name_the_backbone_that_it_was_started_with(
         load_checkpoint(moved)
 
 
+def test_the_name_of_a_backbone_is_text(checkpoint: Path) -> None:
+    about = json.loads((checkpoint / "config.json").read_text())["backbone"]
+    assert about["whole"]
+    change(checkpoint / "config.json", backbone={**about, "name": 0.5})
+    with pytest.raises(CheckpointError, match="a backbone's name is text"):
+        load_checkpoint(sealed(checkpoint))
+
+
 def test_names_that_are_no_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "builtin").mkdir()

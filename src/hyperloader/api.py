@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from rich.console import Console
 
+from hyperloader.builtin import MINILM, is_installed
 from hyperloader.config import Recipe, load_recipe
 from hyperloader.corpora.corpus import Corpus, account
 from hyperloader.corpora.given import Labelled, corpora_of
@@ -14,6 +15,7 @@ from hyperloader.corpora.writing import write_corpus
 from hyperloader.errors import ConfigError
 from hyperloader.evaluation.calibration import ENOUGH, calibrate_tagger, outcome
 from hyperloader.evaluation.evaluate import f1_evaluator
+from hyperloader.store import check_names
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
 from hyperloader.training.processes import is_first_process
@@ -29,7 +31,7 @@ def train(
     data: Labelled,
     *,
     out: str | Path,
-    recipe: str | Path = "builtin",
+    recipe: str | Path | None = None,
     tasks: Sequence[str] | None = None,
     method: str | None = None,
     backbone: str | None = None,
@@ -56,7 +58,8 @@ def train(
             10 % of train is held out. What is given as a mapping is kept in ``out/data`` as
             JSONL, so that the run can be resumed and evaluated.
         out: the folder of the run; new, or empty.
-        recipe: a recipe's name or YAML file.
+        recipe: a recipe's name or YAML file; default: ``minilm`` where that backbone is installed
+            and no other one is named, else ``builtin``.
         tasks: only these.
         method, backbone, seed, steps, minutes: short for ``model.method``, ``backbone``,
             ``seed``, ``training.steps`` and ``training.minutes`` in ``settings``.
@@ -91,6 +94,8 @@ def train(
     console = console or bar
     RunFolder.new(out)  # refused before anything is read
     corpora = corpora_of(data, tasks)
+    if not isinstance(data, str | Path):
+        check_names(corpora, "task")
     _tell(bar, corpora)
     kept = Path(data) if isinstance(data, str | Path) else out / "data"
     trainer = start_run(
@@ -167,7 +172,7 @@ def resume(
 
 
 def recipe_of(
-    recipe: str | Path,
+    recipe: str | Path | None,
     settings: Settings = (),
     *,
     method: str | None = None,
@@ -196,7 +201,16 @@ def recipe_of(
         texts = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     except TypeError as error:
         raise ConfigError(f"a setting is not a plain value: {error}") from error
-    return load_recipe(str(recipe), [*settings, *texts])
+    changed = [*settings, *texts]
+    return load_recipe(_default_recipe(changed) if recipe is None else str(recipe), changed)
+
+
+def _default_recipe(settings: Sequence[str]) -> str:
+    """That of the encoder, unless it is not there or ``settings`` name another backbone."""
+    pairs = (text.partition("=") for text in settings)
+    named = [value.strip("\"' ") for key, _, value in pairs if key.strip() == "backbone"]
+    wanted = named[-1] if named else MINILM
+    return "minilm" if wanted == MINILM and is_installed(MINILM) else "builtin"
 
 
 def _progress(wanted: bool) -> Console:

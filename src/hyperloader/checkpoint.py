@@ -6,21 +6,22 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import ValidationError
 
-from hyperloader.builtin import run_path
+from hyperloader.builtin import backbone_path, is_packaged, run_path
 from hyperloader.calibration import Calibration
 from hyperloader.codec.codec import Codec, CodecConfig
+from hyperloader.codec.light_tokenizer import FILE as TOKENIZER_FILE
 from hyperloader.codec.light_tokenizer import LightTokenizer, light_tokenizer
-from hyperloader.errors import CheckpointError, ConfigError
+from hyperloader.errors import CheckpointError, ConfigError, NotInstalledError
 from hyperloader.model_card import recalibrated
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_model, read_config, write_model
 from hyperloader.outputs.registry import OUTPUTS
-from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, read_json
+from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, file_hash, read_json
 from hyperloader.trust import is_path, load_tokenizer
 
 if TYPE_CHECKING:
@@ -52,9 +53,13 @@ def write_checkpoint(
 ) -> None:
     """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
     write_model(model, folder, whole, dtype)
-    about = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
+    about: dict[str, Any] = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
+    if is_packaged(model.backbone_name):
+        # It comes with the backbone, which has to be there anyway.
+        about["tokenizer_sha256"] = _tokenizer_hash(str(model.backbone_name))
+    else:
+        codec.tokenizer.save_pretrained(folder / TOKENIZER)
     (folder / CODEC).write_text(json.dumps(about, indent=1))
-    codec.tokenizer.save_pretrained(folder / TOKENIZER)
 
 
 def save_checkpoint(
@@ -130,8 +135,11 @@ def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
         model = load_model(output.model, folder, tagging_only=tagging_only, config=about_model)
         about = read_json(folder / CODEC)
         config = CodecConfig(**about["codec"])
-        codec = output.codec(_tokenizer(folder / TOKENIZER, tagging_only), about["labels"], config)
+        place = _tokenizer_folder(folder, model.backbone_name, about.get("tokenizer_sha256"))
+        codec = output.codec(_tokenizer(place, tagging_only), about["labels"], config)
         output.check(model, codec)
+    except NotInstalledError:
+        raise
     except (ValidationError, KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{folder} is not usable: {error}; export it again") from error
     return Checkpoint(model, codec, _read_calibration(folder / CALIBRATION))
@@ -207,6 +215,26 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def _tokenizer_hash(backbone: str) -> str:
+    return file_hash(Path(backbone_path(backbone)) / TOKENIZER_FILE)
+
+
+def _tokenizer_folder(folder: Path, backbone: str | None, sha256: str | None) -> Path:
+    """Where the tokenizer of the checkpoint ``folder`` lies: in it, or with its backbone.
+
+    Raises:
+        CheckpointError: that of the backbone is another one by now.
+    """
+    if sha256 is None:
+        return folder / TOKENIZER
+    if not is_packaged(backbone) or _tokenizer_hash(str(backbone)) != sha256:
+        raise CheckpointError(
+            f"{folder} was trained with another tokenizer than that of the present {backbone!r}; "
+            "install the version of it that was there"
+        )
+    return Path(backbone_path(str(backbone)))
 
 
 def _tokenizer(folder: Path, tagging_only: bool) -> "PreTrainedTokenizerBase | LightTokenizer":

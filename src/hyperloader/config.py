@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hyperloader.errors import ConfigError, unknown
+from hyperloader.yamls import load_yaml
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -215,8 +216,8 @@ def _keys(kind: type[BaseModel], prefix: str = "") -> list[str]:
 
 def _yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:
+        return load_yaml(text, _Loader)
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]

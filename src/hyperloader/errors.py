@@ -22,6 +22,10 @@ class ConfigError(HyperloaderError):
     """A recipe, method or option that does not fit."""
 
 
+class NotInstalledError(ConfigError):
+    """A package that is needed is not installed."""
+
+
 class CheckpointError(HyperloaderError):
     """A checkpoint that is missing, incomplete, damaged or of a refused kind."""
 

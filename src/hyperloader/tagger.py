@@ -12,7 +12,7 @@ from hyperloader import hub, tagging
 from hyperloader.builtin import BUILTIN
 from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint
-from hyperloader.codec.batch import encode_words
+from hyperloader.codec.batch import stream_windows
 from hyperloader.codec.codec import Codec
 from hyperloader.errors import HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
@@ -66,11 +66,13 @@ class Tagger:
         local_files_only: bool = False,
         token: str | bool | None = None,
     ) -> "Tagger":
-        """Load a checkpoint, the best one of a training run, the builtin tagger, or one on the Hub.
+        """Load a checkpoint, the best one of a training run, a bundled tagger, or one on the Hub.
 
         Args:
-            path: a folder, ``builtin``, or ``owner/name`` on the Hub, if there is neither such a
-                folder nor a folder ``owner`` here, or if ``revision`` is given.
+            path: a folder; ``builtin-minilm``, ``builtin-t5`` or ``builtin``, which is the first
+                of these whose backbone is installed (``repr`` says which); or ``owner/name`` on
+                the Hub, if there is neither such a folder nor a folder ``owner`` here, or if
+                ``revision`` is given.
             device: such as ``cuda``; default: the CPU.
             precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, and answers
                 differ a little: docs/decoding.md).
@@ -384,10 +386,10 @@ class Tagger:
         tagging.check_count(len(texts), len(tasks))
         for name in dict.fromkeys(tasks):
             self._known(name)
-        encoded = [
-            encode_words(self.codec, w, name) if w else []
+        encoded = (
+            stream_windows(self.codec, w, name) if w else ()
             for w, name in zip(words, tasks, strict=True)
-        ]
+        )
         found = decode_sentences(
             self._decoder, encoded, batch_size=batch_size, alternatives=alternatives
         )

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hyperloader.builtin import BUILTIN
+from hyperloader.builtin import BUILTIN, MINILM
 from hyperloader.errors import CheckpointError, ConfigError, HyperloaderError
 from hyperloader.store import read_bytes, read_json
+from hyperloader.yamls import load_yaml
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -35,6 +36,8 @@ TOKENIZER_CLASSES = (
         for fast in ("", "Fast")
     ),
 )
+# What transformers notes of where a tokenizer came from, and would write with it when it is saved.
+ORIGIN = ("is_local", "local_files_only")
 _LARGEST_TOKENIZER = 256 << 20  # bytes; those of the largest multilingual models have 20 MB
 _JSON = (
     *("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json"),
@@ -49,7 +52,7 @@ _SIZE_ENDS = ("_size", "_dim", "_buckets")
 _NO_SUCH = ("max_relative_positions", "position_buckets")  # which may be -1
 _LARGEST_SIZE, _MOST_LAYERS = 1 << 20, 256
 # What comes with a package is looked up before any folder of that name is.
-_INSTALLED = (BUILTIN, "minilm")
+_INSTALLED = (BUILTIN, MINILM)
 _told: set[Path] = set()
 
 
@@ -105,9 +108,9 @@ def _backbone_of_run(checkpoint: Path) -> str | None:
     """The backbone in the ``run.yaml`` of the run that ``checkpoint`` is part of."""
     run = checkpoint.resolve().parent.parent / "run.yaml"
     try:
-        about = yaml.safe_load(read_bytes(run).decode("utf-8"))
+        about = load_yaml(read_bytes(run).decode("utf-8"))
         return about["recipe"]["backbone"] if checkpoint.parent.name == "checkpoints" else None
-    except (HyperloaderError, ValueError, yaml.YAMLError, RecursionError, KeyError, TypeError):
+    except (HyperloaderError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return None
 
 
@@ -206,9 +209,12 @@ def load_tokenizer(name: Path | str) -> "PreTrainedTokenizerBase":
 
     refuse_code(name)
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # a damaged file can make a library raise anything
         raise ValueError(_first_line(error)) from error
+    for note in ORIGIN:
+        tokenizer.init_kwargs.pop(note, None)
+    return tokenizer
 
 
 def _first_line(error: Exception) -> str:

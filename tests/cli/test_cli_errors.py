@@ -46,6 +46,21 @@ def test_data_that_are_not_there(tmp_path: Path) -> None:
     assert "give --data DIR" in refused("train")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tasks", "{}"),
+        ("export", "{}", "out"),
+        ("data", "stats", "{}"),
+        ("train", "--resume", "{}"),
+        ("verify", "{}"),
+        ("pretrain", "--text", "{}", "--out", "out"),
+    ],
+)
+def test_a_path_that_no_file_system_holds(arguments: tuple[str, ...]) -> None:
+    assert "too long" in refused(*(each.format("a" * 5000) for each in arguments)).lower()
+
+
 def test_names_that_are_not_known(data: Path, run: Path) -> None:
     assert "unknown method 'hyperloder'; did you mean 'hyperloader'?" in train(
         data, "--method", "hyperloder"

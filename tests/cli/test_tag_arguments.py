@@ -76,6 +76,12 @@ def test_a_folder_with_a_blank_in_its_name_is_a_run(run: Path, tmp_path: Path) -
     assert [json.loads(line)["text"] for line in done.out.splitlines()] == ["turn off the lamp"]
 
 
+def test_a_sentence_longer_than_any_name_of_a_file_is_a_sentence() -> None:
+    sentence = "a table for two " * 40
+    done = cli("tag", "--task", "restaurant", "--json", sentence)
+    assert [json.loads(line)["text"] for line in done.out.splitlines()] == [sentence]
+
+
 def test_words_are_found_by_the_rule_of_the_run(run: Path) -> None:
     """The rule is chosen from the training words and kept in every checkpoint."""
     codec = json.loads(next((run / "checkpoints").glob("*/codec.json")).read_text())["codec"]

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from helpers import tiny_tokenizer
-from hyperloader.builtin import run_path
+from hyperloader.builtin import backbone_path, run_path
 from hyperloader.codec.light_tokenizer import CONFIG, FILE, LightTokenizer, light_tokenizer
-from hyperloader.codec.pieces import WordPieces
+from hyperloader.codec.pieces import SubTokens, WordPieces
+from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.corpora.registry import load_corpora
+from hyperloader.trust import load_tokenizer
 
 ODD = [
     *(
@@ -58,7 +60,7 @@ ODD = [
 
 @cache
 def both() -> tuple[LightTokenizer, PreTrainedTokenizerBase]:
-    folder = run_path("builtin") / "tokenizer"
+    folder = run_path("builtin-t5") / "tokenizer"
     ours = light_tokenizer(folder)
     assert ours is not None
     return ours, AutoTokenizer.from_pretrained(folder)
@@ -98,6 +100,45 @@ def test_any_text_has_the_same_ids(texts: list[str]) -> None:
     assert_same(texts)
 
 
+@given(texts=st.lists(st.text(max_size=20), min_size=1, max_size=5))
+@example(texts=[*ODD, "[CLS]", "a[SEP]b", "[MASK] [UNK]", "İSTANBUL É é", "##ing"])
+@settings(max_examples=60)
+def test_words_have_the_ids_of_berts_tokenizer(texts: list[str]) -> None:
+    ours, theirs = of_minilm()
+    assert SubTokens(ours)(texts) == SubTokens(theirs)(texts)
+
+
+@cache
+def of_minilm() -> tuple[LightTokenizer, PreTrainedTokenizerBase]:
+    folder = Path(backbone_path("minilm"))
+    ours = light_tokenizer(folder)
+    assert ours is not None
+    return ours, AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        (CONFIG, {"do_lower_case": False}),
+        (CONFIG, {"strip_accents": True}),
+        (CONFIG, {"tokenize_chinese_chars": False}),
+        (CONFIG, {"never_split": ["x"]}),
+        (CONFIG, {"tokenizer_class": "ElectraTokenizer"}),
+        (CONFIG, {"mask_token": "[M]"}),
+        (FILE, {"pre_tokenizer": {"type": "Whitespace"}}),
+        (FILE, {"normalizer": None}),
+    ],
+)
+def test_a_bert_whose_settings_and_file_differ_is_left_to_transformers(
+    tmp_path: Path, name: str, values: dict[str, Any]
+) -> None:
+    for file in (FILE, CONFIG):
+        (tmp_path / file).write_bytes((Path(backbone_path("minilm")) / file).read_bytes())
+    assert light_tokenizer(tmp_path) is not None
+    changed(name, **values)(tmp_path)
+    assert light_tokenizer(tmp_path) is None
+
+
 def test_ids_of_special_tokens_and_vocabulary_are_the_same() -> None:
     ours, theirs = both()
     assert ours.get_vocab() == theirs.get_vocab()
@@ -107,12 +148,19 @@ def test_ids_of_special_tokens_and_vocabulary_are_the_same() -> None:
         assert getattr(ours, name) == getattr(theirs, name)
 
 
-def test_it_is_saved_as_it_was_read(tmp_path: Path) -> None:
+def test_it_is_saved_alike_wherever_it_was_loaded_from(tmp_path: Path) -> None:
     ours, _ = both()
     ours.save_pretrained(tmp_path / "saved")
-    folder = run_path("builtin") / "tokenizer"
-    for path in folder.iterdir():
-        assert (tmp_path / "saved" / path.name).read_bytes() == path.read_bytes()
+    train_tokenizer(["a lamp"], vocab_size=400).save_pretrained(tmp_path / "made")
+    load_tokenizer(tmp_path / "made").save_pretrained(tmp_path / "loaded")
+    light_tokenizer(tmp_path / "loaded").save_pretrained(tmp_path / "light")  # type: ignore[union-attr]
+    AutoTokenizer.from_pretrained(tmp_path / "made").save_pretrained(tmp_path / "noted")
+    assert "is_local" in (tmp_path / "noted" / CONFIG).read_text()  # else there is nothing to drop
+    light_tokenizer(tmp_path / "noted").save_pretrained(tmp_path / "dropped")  # type: ignore[union-attr]
+    for name in (FILE, CONFIG):
+        made = (tmp_path / "made" / name).read_bytes()
+        for other in ("loaded", "light", "dropped"):
+            assert (tmp_path / other / name).read_bytes() == made, other
     again = AutoTokenizer.from_pretrained(tmp_path / "saved")
     assert again(ODD)["input_ids"] == ours(ODD)["input_ids"]
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 import zipfile
 from pathlib import Path
 
@@ -191,6 +192,11 @@ def test_one_file_is_a_corpus(tmp_path: Path) -> None:
 def test_a_single_sentence_stays_in_train(tmp_path: Path) -> None:
     conll(tmp_path / "t", "train.conll", 1)
     assert [len(load_corpus(tmp_path / "t").splits[p]) for p in SPLITS] == [1, 0, 0]
+
+
+def test_a_device_is_no_corpus() -> None:
+    with pytest.raises(DataError, match="neither a folder nor a regular file"):
+        load_corpora(Path(os.devnull))
 
 
 def test_bad_folders(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_what_has_no_task_embeddings_is_refused() -> None:
 
 def test_the_command(found: Similarity, tmp_path: Path) -> None:
     picture = tmp_path / "tasks.svg"
-    done = cli("similarity", "builtin", "--json", "--plot", picture)
+    done = cli("similarity", "builtin-t5", "--json", "--plot", picture)
     assert done.code == 0, done
     document = json.loads(done.out)
     assert document["cosines"] == found.matrices

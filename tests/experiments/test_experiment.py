@@ -12,7 +12,7 @@ from seqeval.metrics import f1_score
 
 from bert_helpers import bert_folder
 from experiment_helpers import TINY, arguments, start
-from hyperloader.backbones import packaged
+from hyperloader import builtin
 from hyperloader.backbones.loading import load_backbone
 from hyperloader.backbones.t5.scratch import scratch_backbone
 from hyperloader.checkpoint import load_checkpoint
@@ -266,7 +266,7 @@ def test_a_random_backbone_has_the_shape_and_t5s_own_weights(
 def test_a_backbone_that_is_not_installed_fails_its_systems_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    monkeypatch.setattr(builtin, "find_spec", lambda name: None)
     bert = {"model.method": "unipelt-bert", "backbone": "minilm", "tasks": "apart"}
     done = start(tmp_path, systems={"unipelt-bert": bert, "hyperloader": {}})
     assert done.code == 1

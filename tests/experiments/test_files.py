@@ -31,7 +31,8 @@ def tiny(**changes: Any) -> Experiment:
 
 def test_the_packages_experiments() -> None:
     assert experiment_names() == [
-        *("ablations", "claim", "figure2", "rates", "table3", "table4"),
+        *("ablations", "claim", "encoder-pilots", "encoders", "figure2", "rates"),
+        *("table3", "table4"),
     ]
     table3, table4, figure2 = map(load_experiment, ("table3", "table4", "figure2"))
     assert table3.systems == table4.systems == figure2.systems
@@ -60,7 +61,7 @@ def test_the_packages_experiments_can_be_planned(name: str, budget: str) -> None
     assert {run.system for run in runs} == set(experiment.systems)
     for run in runs:
         method = METHODS[run.recipe.model["method"]]
-        assert run.apart == method.single_task
+        assert run.apart or not method.single_task
         assert run.recipe.training.steps <= (12 if budget == "smoke" else 10_000)
 
 
@@ -231,3 +232,10 @@ def test_the_real_corpora_have_the_papers_names(shared: Path) -> None:
     atis = load_corpora(shared / "data" / "labelled", ["atis"])
     run = plan(tiny(systems={"x": {}}, fractions=[0.1]), atis)[0]
     assert (run.name, run.tasks) == ("x-0.1-1", ("atis",))
+
+
+def test_systems_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("systems: {Lora: {}, lora: {}}\n")
+    with pytest.raises(ConfigError, match="one folder on some systems"):
+        load_experiment(str(path))

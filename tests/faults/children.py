@@ -44,11 +44,13 @@ def in_child(
     limits: Mapping[int, int] | None = None,
     seconds: float = SECONDS,
     kill_after: float | None = None,
+    cwd: Path | None = None,
 ) -> Outcome:
     """Fork, do ``work``, and say what came of it.
 
     Args:
         limits: of the child, by the names of :mod:`resource`.
+        cwd: where the child works; default: where the campaign does.
         kill_after: SIGKILL after so many seconds; the outcome is then -9 unless it was quicker.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +60,7 @@ def in_child(
             name.touch()
         child = os.fork()
         if child == 0:
-            _become_child(work, names, limits or {})
+            _become_child(work, names, limits or {}, cwd)
         timed_out = False
         ends = time.monotonic() + (seconds if kill_after is None else kill_after)
         while os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
@@ -72,9 +74,13 @@ def in_child(
         return Outcome(code, out, err, timed_out)
 
 
-def _become_child(work: Callable[[], None], names: list[Path], limits: Mapping[int, int]) -> None:
+def _become_child(
+    work: Callable[[], None], names: list[Path], limits: Mapping[int, int], cwd: Path | None
+) -> None:
     code = 1
     try:
+        if cwd is not None:
+            os.chdir(cwd)
         for number, name in enumerate(names):
             flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT
             os.dup2(os.open(name, flags, 0o600), number)

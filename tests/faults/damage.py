@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from children import command
+from resources import different
 
 from hyperloader.store import file_hash
 
+_OUTSIDE = "outside"  # beside the checkpoint: a file that links in it lead to
 ADDRESS_SPACE = 12 << 30  # bytes; a checkpoint of a few megabytes must not need more
 
 
@@ -42,15 +44,27 @@ def damaged_files(world: Any) -> Iterator[tuple[str, str | None]]:
 
 
 def damaged_resumes(world: Any) -> Iterator[tuple[str, str | None]]:
-    """Going on with a run in which one file is damaged: it ends, or one line says why not."""
+    """Going on with a run in which one file is damaged: it ends as it would have without, or one
+    line says why not."""
+    begun = Path(shutil.copytree(world.run, world.room("begun") / "x"))
+    about = (begun / "run.yaml").read_text()
+    (begun / "run.yaml").write_text(about.replace("steps: 6\n", "steps: 9\n"))
+    whole = Path(shutil.copytree(begun, world.room("whole") / "x"))
+    done = command("train", "--resume", whole, "--data", world.data)
+    if done.code or not (whole / "checkpoints/step-00000009").is_dir():
+        yield "undamaged", f"it does not go on: {done}"
+        return
     for _ in range(world.count(40)):
         room = world.room("resumed")
-        folder = Path(shutil.copytree(world.run, room / "x"))
+        folder = Path(shutil.copytree(begun, room / "x"))
         path = world.rng.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
         how = world.rng.choice(list(_WAYS))
         _WAYS[how](path, world.rng)
         done = command("train", "--resume", folder, "--data", world.data)
-        yield f"{how} {path.relative_to(folder)}", done.fault
+        problem = done.fault
+        if done.code == 0 and path.name != "run.yaml":  # which may now ask for something else
+            problem = problem or different(whole / "checkpoints", folder / "checkpoints")
+        yield f"{how} {path.relative_to(folder)}", problem
         shutil.rmtree(room)
 
 
@@ -88,6 +102,7 @@ def hostile_checkpoints(world: Any) -> Iterator[tuple[str, str | None]]:
         room = world.room("hostile")
         folder = Path(shutil.copytree(world.export, room / "x"))
         canary = room / "canary"
+        (room / _OUTSIDE).write_text(_OUTSIDE)
         make = _HOSTILE[number % len(_HOSTILE)]
         make(folder, world.rng, canary)
         if make is not _manifests:
@@ -96,19 +111,24 @@ def hostile_checkpoints(world: Any) -> Iterator[tuple[str, str | None]]:
         kind = world.rng.choice([given, ("export", folder, room / "out"), ("tasks", folder)])
         done = command(*kind, stdin=b"yes\ny\n", limits={resource.RLIMIT_AS: ADDRESS_SPACE})
         problem = "the canary is there: code ran" if canary.exists() else done.fault
+        if (room / _OUTSIDE).read_text() != _OUTSIDE:
+            problem = "a file outside of the checkpoint was changed"
         yield f"{make.__name__.strip('_')} {number} {kind[0]}", problem
         shutil.rmtree(room)
 
 
 def seal(folder: Path) -> None:
-    """Write the manifest that whoever made ``folder`` would write."""
+    """Write the manifest that whoever made ``folder`` would write; never through a link."""
+    manifest = folder / "manifest.json"
+    if manifest.is_symlink() or not manifest.is_file():
+        return
     files = [p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"]
     entries = {
         p.relative_to(folder).as_posix(): {"bytes": p.stat().st_size, "sha256": file_hash(p)}
         for p in files
         if not p.is_symlink() or p.resolve().is_relative_to(folder)
     }
-    (folder / "manifest.json").write_text(json.dumps({"kind": "checkpoint", "files": entries}))
+    manifest.write_text(json.dumps({"kind": "checkpoint", "files": entries}))
 
 
 class _Bomb:
@@ -152,7 +172,8 @@ def _elsewhere(folder: Path, rng: random.Random, canary: Path) -> None:
 def _links(folder: Path, rng: random.Random, canary: Path) -> None:
     path = rng.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
     path.unlink()
-    target = rng.choice(["/dev/zero", "/etc/passwd", "/dev/stdin", str(path), "pipe"])
+    outside = str(folder.parent / _OUTSIDE)  # never a file that is not the campaign's own
+    target = rng.choice(["/dev/zero", outside, "/dev/stdin", str(path), "pipe"])
     os.mkfifo(path) if target == "pipe" else path.symlink_to(target)
 
 

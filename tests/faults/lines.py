@@ -48,7 +48,7 @@ def wrong_lines(world: Any) -> Iterator[tuple[str, str | None]]:
         if name in ("train", "quickstart", "pretrain") and world.rng.random() < 0.9:
             arguments.append("--no-such-option")  # so that none of them trains for long
         arguments = [argument.replace("\0", "") for argument in arguments]
-        done = command(*arguments, stdin=b"a text\n")
+        done = command(*arguments, stdin=b"a text\n", cwd=room)
         yield repr(arguments), None if done.code == 1 and not done.fault else _problem(done)
 
 
@@ -86,7 +86,7 @@ def odd_files(world: Any) -> Iterator[tuple[str, str | None]]:
                 arguments = ("train", "--resume", room)
             case _:
                 arguments = ("pretrain-check", "--text", path.parent, "--data", world.data)
-        done = command(*arguments)
+        done = command(*arguments, cwd=room)
         yield f"{arguments[0]} {name} {content[:40]!r}", _problem(done)
 
 

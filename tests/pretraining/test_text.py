@@ -284,3 +284,10 @@ def test_held_out_pairs_are_held_out_and_fixed(prepared: Prepared) -> None:
     assert len(one) == 4
     everything = held_out_pairs(prepared, corruption, "spans", 10**6)
     assert len(everything) == -(-prepared.counts[HELD_OUT] // corruption.segment)
+
+
+def test_no_file_takes_the_name_of_what_is_held_out(tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "Held-Out.txt").write_text("a sentence\n" * 20)
+    with pytest.raises(DataError, match=r"may not be named held-out\.txt"):
+        prepare(tmp_path / "text", tmp_path / "prepared", PretrainRecipe())

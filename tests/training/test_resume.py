@@ -1,6 +1,5 @@
 """A killed run, resumed, ends bit-identical to one that never stopped."""
 
-import json
 import os
 import shutil
 import signal
@@ -88,8 +87,12 @@ def assert_same_run(out: Path, whole: Path) -> None:
     assert losses(out) == losses(whole)
     assert log(out, "validation") == log(whole, "validation")
     assert_same_tensors(out / LAST, whole / LAST)
-    states = [json.loads((run / LAST / "trainer.json").read_text()) for run in (out, whole)]
-    assert states[0] == states[1]
+    files = [
+        {p.relative_to(run / LAST): p.read_bytes() for p in (run / LAST).rglob("*") if p.is_file()}
+        for run in (out, whole)
+    ]
+    assert [name for name in files[0] if files[0][name] != files[1].get(name)] == []
+    assert files[0].keys() == files[1].keys()
     kept = [sorted(p.name for p in (run / "checkpoints").iterdir()) for run in (out, whole)]
     assert kept[0] == kept[1], "and nothing half-written stays"
 
@@ -159,6 +162,20 @@ def test_going_on_with_a_finished_run_changes_nothing(
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     go_on(out)
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_what_a_kill_in_the_last_save_left_is_removed(
+    tmp_path: Path, whole: Callable[[str], Path]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(whole("mixed"), out)
+    for name in ("step-00000001", ".step-00000002.hyperloader-new"):
+        shutil.copytree(out / LAST, out / "checkpoints" / name)
+        (out / "checkpoints" / name / "model.safetensors").unlink()
+    (out / "checkpoints" / "mine").mkdir()
+    go_on(out)
+    (out / "checkpoints" / "mine").rmdir()
+    assert_same_run(out, whole("mixed"))
 
 
 def test_resuming_without_any_checkpoint_starts_anew(

@@ -315,3 +315,14 @@ def test_a_share_without_spans_says_so(tmp_path: Path) -> None:
         lambda: make_trainer(tmp_path / "r", on={"home": corpus}, data={"fraction": 0.5}),
     )
     assert "data.fraction=0.5" in said
+
+
+def test_a_start_that_was_killed_while_it_wrote_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".run.yaml.123.tmp").write_text("data:")
+    (out / ".notes.123.tmp").write_text("mine")
+    assert ".notes.123.tmp" in line(ConfigError, lambda: make_trainer(out))
+    (out / ".notes.123.tmp").unlink()
+    make_trainer(out).run.release()
+    assert sorted(p.name for p in out.iterdir() if p.name != ".lock") == ["run.yaml"]

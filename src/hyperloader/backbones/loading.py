@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from hyperloader import trust
-from hyperloader.backbones.packaged import PACKAGES, packaged_path
 from hyperloader.backbones.registry import FAMILIES, family_of_type
 from hyperloader.builtin import backbone_path
 from hyperloader.errors import ConfigError, HyperloaderError, unknown
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SCRATCH = "scratch:"
-
-
-def where(name: str) -> str:
-    """The folder of a bundled or packaged backbone; any other name as it is.
-
-    Raises:
-        ConfigError: it is bundled or packaged and not installed.
-    """
-    return packaged_path(name) if name in PACKAGES else backbone_path(name)
 
 
 def load_backbone(
@@ -49,7 +39,7 @@ def load_backbone(
     Raises:
         ConfigError: it cannot be had, or is of no known family.
     """
-    path = where(name)
+    path = backbone_path(name)
     with _quiet():
         try:
             family = family_of_type(trust.load_config(path).model_type)
@@ -64,7 +54,7 @@ def load_backbone(
 
 def load_tokenizer(name: str) -> "PreTrainedTokenizerBase":
     """The tokenizer of the backbone ``name``. Raises ConfigError when it cannot be had."""
-    path = where(name)
+    path = backbone_path(name)
     with _quiet():
         try:
             return trust.load_tokenizer(path)
@@ -96,7 +86,7 @@ def meta_backbone(name: str) -> "PreTrainedModel":
             with torch.device("meta"):
                 return family.build(family.shape(family.shapes[name]))
     try:
-        config = trust.load_config(where(name))
+        config = trust.load_config(backbone_path(name))
         with torch.device("meta"):
             return family_of_type(config.model_type).build(config)
     except (OSError, ValueError, KeyError) as error:
@@ -113,7 +103,7 @@ def light_backbone(name: str, settings: dict[str, Any]) -> Any | None:
     Args:
         settings: the backbone's configuration as a checkpoint has stored it.
     """
-    path = Path(where(name)) / "model.safetensors"
+    path = Path(backbone_path(name)) / "model.safetensors"
     if not path.is_file():
         return None
     try:

@@ -103,7 +103,7 @@ def decode(
     from hyperloader.cli.benchmark_report import plot_decoding, show_decoding
 
     if run is None and not shape:
-        run, shape = Path(BUILTIN), ["t5-small", "t5-base"]
+        run, shape = Path("builtin-t5"), ["t5-small", "t5-base"]
     wanted = [ModelSpec(name, False, data, task, device, precision) for name in shape or ()]
     if run is not None:
         wanted.insert(0, ModelSpec(str(run), True, data, task, device, precision))

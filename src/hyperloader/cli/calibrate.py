@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hyperloader.builtin import BUILTIN
+from hyperloader.builtin import is_bundled
 from hyperloader.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def calibrate(
     from hyperloader.evaluation.calibration import calibration_data
     from hyperloader.tagger import Tagger
 
-    if str(run) == BUILTIN:
+    if is_bundled(run):
         raise ConfigError(
             "the builtin tagger is part of the package and stays as it is; write a copy with "
             "hyperloader export builtin FOLDER and calibrate that"

@@ -63,11 +63,12 @@ def _examine() -> tuple[dict[str, Any], list[str]]:
     }
     broken = [f"{name} is not installed" for name in NEEDED if found[name] == "missing"]
     for name, folder in (
-        ("builtin tagger", builtin.run_path(builtin.BUILTIN)),
+        *((name, builtin.run_path(name)) for name in builtin.TAGGERS),
         ("builtin backbone", Path(builtin.backbone_path(builtin.BUILTIN))),
     ):
         weights = folder / "model.safetensors"
         found[name] = f"sha256 {file_hash(weights)[:16]}…" if weights.is_file() else "missing"
+    found["default tagger"] = builtin.tagger_name(builtin.BUILTIN)
     try:
         task, text = next(iter(builtin.examples().items()))
         spans = Tagger.from_pretrained().tag(text, task).spans

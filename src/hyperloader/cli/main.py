@@ -1,6 +1,7 @@
 """``hyperloader``: one file per command; this one puts them together and prints errors."""
 
 import builtins
+import errno
 import inspect
 import io
 import os
@@ -39,6 +40,10 @@ from hyperloader.training.interrupt import Interrupted
 
 # Exit codes beside 0 and those of signals; a broken pipe is one: 128 and its number.
 OUR_FAULT, WRONG_USE, BROKEN_PIPE = 1, 2, 141
+# What a system says of a path that cannot be used, wherever it is looked at.
+_NOT_TO_BE_HAD = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP),
+)
 
 app = typer.Typer(
     name="hyperloader",
@@ -140,6 +145,11 @@ def main() -> None:
                 "[red]error:[/red] the memory is full; give a smaller --batch-size, or fewer or "
                 "shorter texts"
             )
+            sys.exit(WRONG_USE)
+        if isinstance(error, OSError) and error.errno in _NOT_TO_BE_HAD and error.filename:
+            console.print("[red]error:[/red] ", end="")
+            what = " ".join(f"{error.filename!s:.300}: {error.strerror}".split())
+            console.print(f"{what}; give another path, or mend that", markup=False)
             sys.exit(WRONG_USE)
         if os.environ.get("HYPERLOADER_DEBUG"):
             traceback.print_exc()

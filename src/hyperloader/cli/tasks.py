@@ -31,14 +31,14 @@ def tasks(
 
       hyperloader tasks me/my-tagger --json
     """
-    from hyperloader.builtin import BUILTIN, examples
+    from hyperloader.builtin import examples, is_bundled
     from hyperloader.tagger import Tagger
 
     tagger = Tagger.from_pretrained(run)
     if as_json:
         typer.echo(json.dumps({task: tagger.labels(task) for task in tagger.tasks}, indent=1))
         return
-    sentences = examples() if str(run) == BUILTIN else {}
+    sentences = examples() if is_bundled(run) else {}
     console = Console(highlight=False, soft_wrap=True)
     for task in tagger.tasks:
         labels = tagger.labels(task)

@@ -17,8 +17,12 @@ def train(
         typer.Option(metavar="DIR", help="A folder with one folder per task, or one corpus."),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="A recipe's name or YAML file (see: hyperloader recipes).")
-    ] = "builtin",
+        str | None,
+        typer.Option(
+            help="A recipe's name or YAML file (see: hyperloader recipes); default: minilm where "
+            "that backbone is installed and no other one is named, else builtin."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Where to save; default: runs/NAME-TIME.")
     ] = None,
@@ -120,7 +124,7 @@ def train(
             typer.echo(account(corpora.values()), err=True)
             _show_plan(console, chosen, corpora)
             return
-        out = out or Path("runs") / f"{Path(recipe).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+        out = out or Path("runs") / f"{Path(recipe or 'run').stem}-{datetime.now():%Y%m%d-%H%M%S}"
         api.train(
             data,
             out=out,

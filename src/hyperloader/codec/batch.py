@@ -57,9 +57,13 @@ def encode_example(codec: Codec, example: Example) -> list[EncodedWindow]:
 
 def encode_words(codec: Codec, words: Sequence[str], task: str) -> list[EncodedWindow]:
     """The windows of a sentence that is to be tagged."""
-    return [
-        codec.encode_window(words[w.start : w.end], w, task, None) for w in codec.windows(words)
-    ]
+    return list(stream_windows(codec, words, task))
+
+
+def stream_windows(codec: Codec, words: Sequence[str], task: str) -> Iterator[EncodedWindow]:
+    """As :func:`encode_words`, each window made when it is asked for."""
+    for w in codec.windows(words):
+        yield codec.encode_window(words[w.start : w.end], w, task, None)
 
 
 def collate(windows: Sequence[EncodedWindow], pad: int) -> Batch:

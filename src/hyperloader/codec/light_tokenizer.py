@@ -12,6 +12,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from hyperloader.store import read_bytes
+from hyperloader.trust import ORIGIN
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 LARGEST = 256 << 20  # bytes; the vocabularies of large multilingual models have 20 MB
@@ -19,8 +20,8 @@ NAMED = tuple(f"{name}_token" for name in ("pad", "eos", "unk", "cls", "sep", "m
 # Settings that are written beside the file; none of them changes how a text is cut. With another
 # class or another setting, transformers may build a tokenizer that differs from the file.
 _SETTINGS = {
-    *("tokenizer_class", "backend", "extra_special_tokens", *NAMED),
-    *("model_max_length", "is_local", "local_files_only"),
+    *("tokenizer_class", "backend", "extra_special_tokens", "model_max_length"),
+    *(*NAMED, *ORIGIN),
 }
 # Those of BERT: how texts are cut, which the file must say too, and what cutting words alone and
 # batching them here does not use.
@@ -79,10 +80,13 @@ class LightTokenizer:
         return self._vocabulary
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write the files as they were read."""
+        """Write the bytes that transformers would write."""
         Path(folder).mkdir(parents=True, exist_ok=True)
-        for name, content in self._files.items():
-            (Path(folder) / name).write_bytes(content)
+        (Path(folder) / FILE).write_bytes(self._files[FILE])
+        config = json.loads(self._files[CONFIG])
+        kept = {name: value for name, value in config.items() if name not in ORIGIN}
+        text = json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        (Path(folder) / CONFIG).write_bytes(text.encode())
 
 
 def light_tokenizer(folder: Path) -> LightTokenizer | None:

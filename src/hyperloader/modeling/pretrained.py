@@ -154,6 +154,8 @@ def load_model(
         )
     if backbone is None and not about["whole"]:
         about["name"] = followed(about["name"], folder)
+    if not isinstance(about["name"], str | None):
+        raise CheckpointError(f"{folder / CONFIG}: a backbone's name is text; it is damaged")
     tensors = read_tensors(folder / WEIGHTS)
     if backbone is None and tagging_only:
         backbone = _light(about, tensors)

@@ -1,16 +1,19 @@
 """What decoders give, and whole sentences put together from their windows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
-from hyperloader.codec.windows import EncodedWindow, stitch_words
+from hyperloader.codec.windows import EncodedWindow, Window, stitch_words
 from hyperloader.types import Alternative, Span
 
 # Source tokens of a batch that is decoded at once. The memory that it takes grows with them; on a
 # CPU larger batches save no time.
 MAX_TOKENS = {"cpu": 4096}
 MAX_TOKENS_ELSEWHERE = 32768
+# Windows that are there at once, to be sorted into batches of like length.
+AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,9 @@ class DecodedWindow:
 
     spans: list[Span]
     alternatives: list[tuple[Alternative, ...]] | None = None
+
+
+_Answers = list[tuple[Window, DecodedWindow]]
 
 
 class WindowDecoder(Protocol):
@@ -50,22 +56,38 @@ def tag_words(
 
 def decode_sentences(
     decoder: WindowDecoder,
-    sentences: Sequence[Sequence[EncodedWindow]],
+    sentences: Iterable[Iterable[EncodedWindow]],
     *,
     batch_size: int = 64,
     alternatives: int = 0,
 ) -> list[DecodedWindow]:
     """Whole sentences, each given as its windows, which are stitched.
 
-    A word has the alternatives of the window that answers for it.
+    A word has the alternatives of the window that answers for it. Windows are taken as they are
+    needed, ``AT_ONCE`` at a time, and not kept.
     """
-    windows = [window for parts in sentences for window in parts]
-    decoded = iter(decoder.decode(windows, batch_size=batch_size, alternatives=alternatives))
-    found = []
-    for parts in sentences:
-        answers = [next(decoded) for _ in parts]
-        spans, by = stitch_words([part.window for part in parts], [a.spans for a in answers])
-        others = [answer.alternatives or [] for answer in answers]
-        words = [others[k][i - parts[k].window.start] for i, k in enumerate(by) if alternatives]
-        found.append(DecodedWindow(spans, words if alternatives else None))
-    return found
+    answers: list[_Answers] = []
+
+    def windows() -> Iterator[tuple[_Answers, EncodedWindow]]:
+        for sentence in sentences:
+            answers.append([])
+            for window in sentence:
+                yield answers[-1], window
+
+    stream = windows()
+    while some := list(islice(stream, max(AT_ONCE, batch_size))):
+        decoded = decoder.decode(
+            [window for _, window in some], batch_size=batch_size, alternatives=alternatives
+        )
+        for (mine, window), answer in zip(some, decoded, strict=True):
+            mine.append((window.window, answer))
+        some.clear()  # before the next ones are made
+    return [_stitched(mine, alternatives) for mine in answers]
+
+
+def _stitched(answers: _Answers, alternatives: int) -> DecodedWindow:
+    spans, by = stitch_words([window for window, _ in answers], [a.spans for _, a in answers])
+    if not alternatives:
+        return DecodedWindow(spans)
+    others = [answer.alternatives or [] for _, answer in answers]
+    return DecodedWindow(spans, [others[k][i - answers[k][0].start] for i, k in enumerate(by)])

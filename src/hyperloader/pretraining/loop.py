@@ -93,7 +93,7 @@ class Pretrainer(TrainingLoop[PretrainerState]):
             self.denoiser if self.teaching else backbone,  # with the maps to the teacher
             self.denoiser,
             config,
-            PretrainerState(counts=prepared.counts),
+            PretrainerState(drawn=self.sequences.sampler.state(), counts=prepared.counts),
             run,
             accelerator,
             seed=recipe.seed,
@@ -122,7 +122,7 @@ class Pretrainer(TrainingLoop[PretrainerState]):
         state = self.run.restore(folder, PretrainerState, self.trained, self.optimizer)
         if self.teaching is not None:
             self.teaching.restore(folder)
-        if state.counts != self.prepared.counts:
+        if state.counts != self.prepared.counts or state.drawn.keys() != self.state.drawn.keys():
             raise TrainingError(
                 f"the text in {self.prepared.folder} is not what {self.run.path} was trained on; "
                 "restore it or start a new run"

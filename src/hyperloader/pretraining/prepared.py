@@ -77,7 +77,7 @@ def prepare(
         raise DataError("holds no prepared text; give --text DIR", folder)
     claim_target(folder, Kind.PREPARED, sources=[text])
     sources = scan(text)
-    if any(source.name == HELD_OUT for source in sources):
+    if any(source.name.casefold() == HELD_OUT for source in sources):
         raise DataError(f"a file may not be named {HELD_OUT}.txt; rename it", text)
     weights = factors([source.name for source in sources], recipe.text.weights)
     lines, characters = (sum(getattr(s, n) for s in sources) for n in ("lines", "characters"))

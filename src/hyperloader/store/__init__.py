@@ -14,11 +14,12 @@ from hyperloader.store.manifest import (
     read_manifest,
 )
 from hyperloader.store.reading import file_hash, read_bytes, read_json
-from hyperloader.store.targets import claim_file, claim_target
+from hyperloader.store.targets import check_names, claim_file, claim_target
 from hyperloader.store.writing import (
     atomic_folder,
     claimed,
     disk_error,
+    left_of,
     remove_checkpoint,
     remove_checkpoints,
     write_text,
@@ -31,11 +32,13 @@ __all__ = [
     "Manifest",
     "atomic_folder",
     "check_folder",
+    "check_names",
     "claim_file",
     "claim_target",
     "claimed",
     "disk_error",
     "file_hash",
+    "left_of",
     "read_bytes",
     "read_json",
     "read_manifest",

@@ -4,12 +4,19 @@ All is made sure of before the work begins, so that nothing of the user's is eve
 """
 
 import os
+import re
+import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
 from hyperloader.errors import TargetError
 from hyperloader.store.manifest import MANIFEST, Kind, read_manifest, unlisted
 
+# What Windows, the strictest of systems, keeps out of names; and what tells them apart nowhere.
+_NO_NAME = re.compile(
+    r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?|[ ._].*|.*[ .]|.*[\x00-\x1f<>:\"/\\|?*].*", re.DOTALL
+)
+_LONGEST_NAME = 200  # bytes; file systems hold 255, and a name gets something before and behind it
 _REPORTS = (b"{", b"<!doctype html", b"\x89png", b"<?xml", b"<svg")
 
 
@@ -98,6 +105,34 @@ def claim_file(path: Path | str) -> Path:
     if start and not start.startswith(_REPORTS):
         raise TargetError(f"{target} exists already and is no report; name another file")
     return target
+
+
+def check_names(names: Collection[str], what: str) -> None:
+    """Refuse ``names`` of ``what`` that are to be folders and cannot, on this system or another.
+
+    Raises:
+        TargetError: no folder may have that name, or two differ in a way that some file systems
+            do not keep apart (capitals, composed letters).
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        too_long = len(name.encode(errors="replace")) > _LONGEST_NAME
+        if not name or too_long or _NO_NAME.fullmatch(name):
+            reason = (
+                f"is longer than {_LONGEST_NAME} bytes"
+                if too_long
+                else "cannot be a folder's name on every system"
+            )
+            raise TargetError(
+                f"the {what} {name[:60]!r} {reason}, and a folder is made for it; rename it"
+            )
+        same = unicodedata.normalize("NFC", name).casefold()
+        if other := seen.get(same):
+            raise TargetError(
+                f"the {what}s {other!r} and {name!r} would be one folder on some systems; rename "
+                "one of them"
+            )
+        seen[same] = name
 
 
 def _new_name(path: Path | str, sources: Collection[Path]) -> Path:

@@ -162,6 +162,12 @@ def write_text(path: Path, text: str) -> None:
                 temporary.unlink()
 
 
+def left_of(path: Path) -> list[Path]:
+    """What processes that were killed in :func:`write_text` left of the file ``path``."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
+    return [other for other in path.parent.glob(".*.tmp") if name.fullmatch(other.name)]
+
+
 def disk_error(path: Path, error: OSError) -> CheckpointError:
     """What a failed write means for the user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -145,6 +145,8 @@ class TrainingLoop(ABC, Generic[_S]):
         state = self.state
         if self.accelerator.is_main_process:
             self.run.cut_log(state.step)
+            if state.step > 0:
+                self.run.tidy(state.step, keep=self._kept_step())
         budget = self._budget()
         if state.step == 0:
             self._save()

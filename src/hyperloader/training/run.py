@@ -30,12 +30,14 @@ from hyperloader.store import (
     check_folder,
     claimed,
     disk_error,
+    left_of,
     read_json,
     remove_checkpoint,
     remove_checkpoints,
     write_text,
 )
 from hyperloader.training.processes import is_first_process
+from hyperloader.yamls import load_yaml
 
 RUN = "run.yaml"
 PRETRAINING_RUN = "pretrain.yaml"
@@ -90,7 +92,8 @@ class RunFolder:
         if not os.access(there, os.W_OK | os.X_OK):
             raise ConfigError(f"{there} is not writable; choose another --out")
         if path.exists() and not held:
-            foreign = sorted({p.name for p in path.iterdir()} - {LOCK, *cls.beside})
+            ours = {LOCK, *cls.beside, *(p.name for p in run._half_written())}
+            foreign = sorted({p.name for p in path.iterdir()} - ours)
             if foreign:
                 more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
                 raise ConfigError(
@@ -124,6 +127,11 @@ class RunFolder:
                 f"another process is training in {self.path}; wait for it to end, or choose "
                 "another folder"
             )
+        for path in self._half_written():
+            path.unlink(missing_ok=True)
+
+    def _half_written(self) -> list[Path]:
+        return [path for name in (self.file, LOG) for path in left_of(self.path / name)]
 
     def release(self) -> None:
         """Give up what :meth:`claim` claimed; without a claim nothing happens.
@@ -172,8 +180,8 @@ class RunFolder:
         """
         path = self.path / self.file
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            content = load_yaml(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CheckpointError(
                 f"{path} cannot be read: {reason}; mend it or train anew"
@@ -253,6 +261,15 @@ class RunFolder:
             write_tensors(folder / OPTIMIZER, dict(tensors))
             (folder / TRAINER).write_text(json.dumps(asdict(state), indent=1))
         kept = {target.name, step_name(state.step if keep is None else keep)}
+        remove_checkpoints(self.path / CHECKPOINTS, kept)
+
+    def tidy(self, step: int, *, keep: int | None = None) -> None:
+        """Remove checkpoints before ``step``, but not that of step ``keep``, and half-written ones.
+
+        A run that was killed while it saved may have left them.
+        """
+        newer = {p.name for p in complete_checkpoints(self.path) if p.name >= step_name(step)}
+        kept = {*newer, step_name(step if keep is None else keep)}
         remove_checkpoints(self.path / CHECKPOINTS, kept)
 
     def restore(

@@ -17,6 +17,7 @@ from hyperloader.corpora.formats.format import Files, Format, Guess, character_s
 from hyperloader.corpora.reading.sentences import Mark, marked_sentence
 from hyperloader.corpora.reading.source import Source
 from hyperloader.types import Example
+from hyperloader.yamls import load_yaml
 
 _LINK = r"\w+://|mailto:|www\.|\.{0,2}/|\#"  # what stands behind a word is an address, no label
 _MARK = re.compile(
@@ -66,7 +67,7 @@ def _lines(source: Source) -> Iterator[Line]:
 
 def _yaml_lines(source: Source) -> Iterator[Line]:
     try:
-        document = yaml.safe_load(source.text)
+        document = load_yaml(source.text)
     except yaml.YAMLError as error:
         raise source.error(f"not YAML ({' '.join(str(error).split())})") from error
     entries = document.get("nlu") if isinstance(document, dict) else None
@@ -113,8 +114,8 @@ def _unmarked(line: str) -> tuple[str, list[Mark]]:
 def _entity(more: str) -> str:
     try:
         return str(json.loads(more)["entity"])
-    except (ValueError, KeyError) as error:
-        raise ValueError(f'{more!r} behind a span is not {{"entity": "label"}}') from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f'{more[:80]!r} behind a span is not {{"entity": "label"}}') from error
 
 
 def _write(examples: Sequence[Example]) -> Files:

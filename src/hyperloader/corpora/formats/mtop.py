@@ -103,7 +103,7 @@ def _tokens(column: str, length: int) -> tuple[list[str], list[tuple[int, int]]]
         data = data.get("tokenizations", [data])[0]
         words = [str(word) for word in data["tokens"]]
         places = [(int(p["start"]), int(p["start"]) + int(p["length"])) for p in data["tokenSpans"]]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("the last column is not JSON with tokens and tokenSpans") from error
     if len(words) != len(places):
         raise ValueError(f"{len(words)} tokens but {len(places)} tokenSpans")

@@ -8,6 +8,7 @@ import yaml
 from hyperloader.corpora.reading.place import Place, read_bytes
 from hyperloader.errors import DataError, unknown
 from hyperloader.words import WORD_RULES, WordRule
+from hyperloader.yamls import load_yaml
 
 OPTIONS_FILE = "reading.yaml"
 
@@ -71,11 +72,11 @@ class ReadOptions:
         if not path.is_file():
             return self
         try:
-            values = yaml.safe_load(read_bytes(path))
+            values = load_yaml(read_bytes(path))
             if not isinstance(values, dict):
                 raise DataError("not a list of 'name: value'")
             stored = ReadOptions().updated(values)
-        except (yaml.YAMLError, UnicodeDecodeError, DataError) as error:
+        except (yaml.YAMLError, DataError) as error:
             raise DataError(" ".join(str(error).split()), str(path)) from error
         default = ReadOptions()
         given = {
@@ -93,5 +94,9 @@ def parse_options(settings: list[str] | None) -> ReadOptions:
         name, equals, value = setting.partition("=")
         if not equals:
             raise DataError(f"a reading option is NAME=VALUE, not {setting!r}")
-        values[name.strip()] = yaml.safe_load(value)
+        try:
+            values[name.strip()] = load_yaml(value)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"{setting!r}: the value is not YAML ({reason})") from error
     return ReadOptions().updated(values)

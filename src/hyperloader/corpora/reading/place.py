@@ -27,6 +27,8 @@ def open_place(path: Path | str) -> Place:
     path = Path(path)
     if not path.exists():
         raise DataError("no such file or folder", path)
+    if not (path.is_file() or path.is_dir()):
+        raise DataError("neither a folder nor a regular file", path)
     if path.suffix.lower() != ".zip" or path.is_dir():
         return path
     try:

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -12,6 +13,7 @@ import yaml
 from hyperloader.corpora.reading.encoding import decode
 from hyperloader.corpora.reading.place import Place, children, parent, read_bytes, suffix_of
 from hyperloader.errors import DataError
+from hyperloader.yamls import load_yaml
 
 ARROW = (".parquet", ".arrow")
 _INFO_FILES = ("dataset_info.json", "dataset_infos.json", "README.md")
@@ -85,8 +87,8 @@ def _features(path: Place) -> Iterator[Any]:
     if path.is_dir() or suffix_of(path) in ARROW:
         for table in _arrow_tables(path):
             stored = (table.schema.metadata or {}).get(b"huggingface")
-            if stored:
-                yield json.loads(stored).get("info", {}).get("features")
+            with suppress(ValueError, AttributeError, RecursionError):  # else none are written
+                yield json.loads(stored or "{}").get("info", {}).get("features")
     folder = path if path.is_dir() else parent(path)
     for place in (folder, parent(folder)):
         for name in _INFO_FILES:
@@ -99,10 +101,10 @@ def _written_features(text: str, name: str) -> Iterator[Any]:
     """The features that an information file or a dataset card (YAML between dashes) lists."""
     try:
         if name.endswith(".md"):
-            document = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else {}
+            document = load_yaml(text.split("---")[1]) if text.startswith("---") else {}
         else:
             document = json.loads(text)
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, RecursionError, yaml.YAMLError):
         return
     for holder in _dictionaries([document]):
         found = holder.get("features")

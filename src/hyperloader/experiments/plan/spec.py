@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hyperloader.config import Recipe, Section, load_recipe, parse_model, read_recipe, recipe_names
-from hyperloader.errors import ConfigError, unknown
+from hyperloader.errors import ConfigError, TargetError, unknown
+from hyperloader.store import check_names
 
 FOLDER = "experiments"
 RANDOM = "random"
@@ -59,6 +60,15 @@ class Experiment(Section):
     seeds: tuple[int, ...] = Field((42,), min_length=1)
     score: Score = Field("test", description="the part of the corpora that systems are scored on")
     budgets: dict[Name, Budget] = Field(default_factory=lambda: {FULL: Budget()})
+
+    @field_validator("systems")
+    @classmethod
+    def _folders(cls, value: dict[str, System]) -> dict[str, System]:
+        try:
+            check_names(value, "system")
+        except TargetError as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @field_validator("fractions", "seeds")
     @classmethod

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from hyperloader.backbones.loading import load_tokenizer, where
+from hyperloader.backbones.loading import load_tokenizer
 from hyperloader.backbones.registry import family_of_type
+from hyperloader.builtin import backbone_path
 from hyperloader.checkpoint import CHECKPOINTS, load_checkpoint
 from hyperloader.config import Recipe
 from hyperloader.corpora.corpus import Corpus
@@ -254,7 +255,7 @@ def random_backbone(name: str, folder: Path) -> Path:
     if (folder / MANIFEST).is_file():
         return folder
     try:
-        config = load_config(where(name))
+        config = load_config(backbone_path(name))
         torch.manual_seed(RANDOM_SEED)
         model = family_of_type(config.model_type).build(config)
     except (OSError, ValueError, KeyError) as error:
