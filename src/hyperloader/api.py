@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hyperloader.builtin import MINILM, is_installed
 from hyperloader.config import Recipe, load_recipe
-from hyperloader.corpora.corpus import Corpus
+from hyperloader.corpora.corpus import Corpus, account
 from hyperloader.corpora.given import Labelled, corpora_of
 from hyperloader.corpora.writing import write_corpus
 from hyperloader.errors import ConfigError
@@ -67,7 +67,8 @@ def train(
             strings as for ``--set``: ``["training.batch_size=64"]``.
         calibrate: at the end fit temperatures on validation sentences, so that scores can be
             taken as probabilities.
-        progress: show a progress bar, validation scores and what was trained on standard error.
+        progress: show on standard error how the files were read, a progress bar, validation
+            scores and what was trained.
         listeners: called with ``"train"`` and an entry after each step, and with
             ``"validation"`` and an entry after each validation.
         console: where the lines about what was trained go instead.
@@ -95,12 +96,17 @@ def train(
     corpora = corpora_of(data, tasks)
     if not isinstance(data, str | Path):
         check_names(corpora, "task")
+    _tell(bar, corpora)
     kept = Path(data) if isinstance(data, str | Path) else out / "data"
     trainer = start_run(
         chosen,
         corpora,
         out,
-        about={"data": str(kept.resolve()), "tasks": list(corpora)},
+        about={
+            "data": str(kept.resolve()),
+            "tasks": list(corpora),
+            "test": all(corpus.splits.get("test") for corpus in corpora.values()),
+        },
         make_evaluate=_f1,
         listeners=listeners,
         console=bar,
@@ -150,6 +156,7 @@ def resume(
     if data is None and not about["data"]:
         raise ConfigError(f"{run} does not say what data it was trained on; give them")
     corpora = corpora_of(about["data"] if data is None else data, about["tasks"])
+    _tell(bar, corpora)
     trainer = resume_run(
         run,
         corpora,
@@ -208,6 +215,12 @@ def _default_recipe(settings: Sequence[str]) -> str:
 
 def _progress(wanted: bool) -> Console:
     return progress_console(quiet=not (wanted and is_first_process()))
+
+
+def _tell(console: Console, corpora: Mapping[str, Corpus]) -> None:
+    """How the files of ``corpora`` were read, if they come from files."""
+    if told := account(corpora.values()):
+        console.print(told, markup=False)
 
 
 def _f1(codec: Any, corpora: Mapping[str, Corpus], sentences: int | None) -> Any:

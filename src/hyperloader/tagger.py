@@ -20,7 +20,7 @@ from hyperloader.outputs.decoded import decode_sentences
 from hyperloader.outputs.registry import output_of
 from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
-from hyperloader.words import split_words
+from hyperloader.words import check_rule, split_words
 
 if TYPE_CHECKING:
     from hyperloader.corpora.given import Labelled
@@ -59,6 +59,7 @@ class Tagger:
         device: str | None = None,
         *,
         precision: str = "float32",
+        words: str | None = None,
         tagging_only: bool = True,
         revision: str | None = None,
         cache_dir: str | Path | None = None,
@@ -75,6 +76,8 @@ class Tagger:
             device: such as ``cuda``; default: the CPU.
             precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, and answers
                 differ a little: docs/decoding.md).
+            words: how raw text is split into words, one of docs/words.md, in place of the rule that
+                the checkpoint says.
             tagging_only: start without transformers, in less than half the time, if that gives
                 the same tagger. False: ``model`` is also for training and for ``generate``.
             revision: a branch, tag or commit on the Hub.
@@ -84,12 +87,17 @@ class Tagger:
 
         Raises:
             CheckpointError: nothing there, incomplete, damaged or a pickle.
-            ConfigError: an unknown precision, or int8 where it cannot be.
+            ConfigError: an unknown precision or word rule, or int8 where it cannot be.
         """
         tagging.check_precision(precision)
+        if words is not None:
+            check_rule(words)
         if revision is not None or hub.is_repository(path):
             path = hub.fetch(str(path), revision, cache_dir, local_files_only, token)
         checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
+        if words is not None:
+            changed = checkpoint.codec.config.model_copy(update={"words": words})
+            checkpoint.codec.config = changed
         tagging.place(checkpoint.model, device, precision)
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
 

@@ -129,13 +129,18 @@ def split_words(text: str, rule: str = "whitespace") -> list[tuple[int, int]]:
     """
     if rule == "whitespace":
         return [match.span() for match in _BLANK_SEPARATED.finditer(text)]
-    if rule not in WORD_RULES:
-        raise ConfigError(unknown("word rule", rule, WORD_RULES))
+    check_rule(rule)
     pattern = _pattern(rule)
     if text.isascii():
         return [match.span() for match in pattern.finditer(text)]
     visible, starts = _clusters(text)
     return [(starts[m.start()], starts[m.end()]) for m in pattern.finditer(visible)]
+
+
+def check_rule(rule: str) -> None:
+    """Raise ConfigError for an unknown rule."""
+    if rule not in WORD_RULES:
+        raise ConfigError(unknown("word rule", rule, WORD_RULES))
 
 
 def _clusters(text: str) -> tuple[str, list[int]]:

@@ -214,9 +214,10 @@ def test_scores_are_printed_though_a_file_cannot_be_written(
     assert done.code == 2
     assert "strict F1" in done.out
     assert "average" in done.out
-    (line,) = done.err.splitlines()
+    line = done.err.splitlines()[-1]
     assert line.startswith("error: plot: ")
     assert "No space left" in line
+    assert done.err.count("error: ") == 1
     assert report.is_file(), "the other file is written"
     as_json = cli("evaluate", run, "--json", "--plot", plot)
     assert as_json.code == 2

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hyperloader.corpora.registry import read_corpus
+from hyperloader.types import Span, TaggedSpan, TaggedText
 from training_helpers import cli, refused, settings, write_data
 
 
@@ -29,6 +31,42 @@ def test_a_sentence_of_one_word_is_given_as_text(run: Path) -> None:
     assert [json.loads(line)["text"] for line in done.out.splitlines()] == ["lamp", "lamp", "x y"]
     done = cli("tag", run, "--task", "home", "--json", "--text", str(run))
     assert [json.loads(line)["text"] for line in done.out.splitlines()] == [str(run)]
+
+
+def test_a_labelled_file_is_not_taken_for_texts_in_silence(run: Path, tmp_path: Path) -> None:
+    plain, records = tmp_path / "a.txt", tmp_path / "a.jsonl"
+    plain.write_text("turn off the lamp\n")
+    records.write_text('{"text": "turn off the lamp"}\n')
+    done = cli("tag", run, "--task", "home", "--json", "--file", plain, "--file", records)
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 2
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"{records}: each line is tagged as a text, whatever it holds")
+
+
+def test_what_is_printed_as_json_can_be_read_and_scored(run: Path, tmp_path: Path) -> None:
+    """Offsets there count characters, and small ones could pass for words."""
+    tagged = TaggedText(
+        "a b c d",
+        ("a", "b", "c", "d"),
+        ((0, 1), (2, 3), (4, 5), (6, 7)),
+        (TaggedSpan(2, 3, "b", "device", 0.5, 1, 2),),
+        "home",
+    )
+    done = cli("tag", run, "--task", "home", "--json", "turn off the lamp in the kitchen, now.")
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text(json.dumps(tagged.to_dict()) + "\n" + done.out)
+    examples = {example.words[0]: example for example in read_corpus(answers).splits["train"]}
+    assert examples["a"].spans == (Span(1, 2, "device"),)
+    printed = json.loads(done.out)
+    assert list(examples["turn"].words) == printed["words"]
+    assert [(s.word_start, s.word_end, s.label) for s in examples["turn"].spans] == [
+        (s["word_start"], s["word_end"], s["label"]) for s in printed["spans"]
+    ]
+    gold = tmp_path / "gold.conll"
+    gold.write_text("a O\nb B-device\nc O\nd O\n\n")
+    answers.write_text(json.dumps(tagged.to_dict()))
+    assert json.loads(cli("score", gold, answers, "--json").out)["default"]["f1"] == 1.0
 
 
 def test_a_folder_with_a_blank_in_its_name_is_a_run(run: Path, tmp_path: Path) -> None:

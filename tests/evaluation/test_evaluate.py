@@ -1,5 +1,6 @@
 """Scoring a model on corpora: predictions, the evaluator of training, and whole evaluations."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,14 @@ def test_a_single_corpus_is_that_of_the_task_that_one_says(tmp_path: Path) -> No
             assert {e.task for e in test} == {"food"}
     (found,) = load_for(file, ["meals", "home"], None, "test")
     assert found == "meals", "its own name, where the model has it"
+
+
+def test_an_archive_is_the_folder_that_it_holds(tmp_path: Path) -> None:
+    for name in ("home", "other"):
+        write_corpus(corpora()["home"].splits, tmp_path / "all" / name, "conll")
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "all"))
+    (found,) = load_for(archive, ["home", "dining"], None, "test").values()
+    assert (found.name, len(found.splits["test"])) == ("home", 8)
 
 
 def test_a_single_corpus_that_could_be_any_task_is_asked_about(tmp_path: Path) -> None:

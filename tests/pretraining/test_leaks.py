@@ -67,10 +67,10 @@ def test_the_check_exits_with_1(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("nothing of the kind\n" + " ".join(sentence.words))
     done = CliRunner().invoke(app, ["--text", str(tmp_path), "--data", str(labelled)])
     assert done.exit_code == 1
-    assert "a.txt:2: restaurant test: " in done.output
+    assert "a.txt:2: restaurant test: " in done.stdout
     sentences = f"{766 + 1521:,} validation and test sentences"
-    assert f"1 of 2 lines in 1 files equal one of {sentences}" in done.output
+    assert f"1 of 2 lines in 1 files equal one of {sentences}" in done.stdout
     (tmp_path / "a.txt").write_text("nothing of the kind\n")
     done = CliRunner().invoke(app, ["--text", str(tmp_path), "--data", str(labelled)])
     assert done.exit_code == 0
-    assert done.output.startswith("0 of 1 lines")
+    assert done.stdout.startswith("0 of 1 lines")

@@ -169,13 +169,13 @@ def cli(*arguments: object, stdin: bytes = b"") -> Outcome:
 
 
 def refused(*arguments: object, stdin: bytes = b"") -> str:
-    """The one line that a mistake gives."""
+    """The one line that a mistake gives; only how files were read may be said before it."""
     done = cli(*arguments, stdin=stdin)
     assert done.code == 2, done
-    lines = done.err.splitlines()
-    assert len(lines) == 1, done.err
-    assert lines[0].startswith("error: ")
-    return lines[0]
+    *before, last = done.err.splitlines()
+    assert all(line.startswith("  ") or " " not in line for line in before), done.err
+    assert last.startswith("error: ")
+    return last
 
 
 def run_main(arguments: list[str], error_file: Path) -> None:

@@ -45,6 +45,7 @@ def calibrate(
 
       hyperloader calibrate my-tagger --data my_corpora
     """
+    from hyperloader.corpora.corpus import account
     from hyperloader.evaluation.calibration import calibration_data
     from hyperloader.tagger import Tagger
 
@@ -55,6 +56,7 @@ def calibrate(
         )
     tagger = Tagger.from_pretrained(run, device, tagging_only=False)
     corpora = calibration_data(run, data, tagger.tasks)
+    typer.echo(account(corpora.values()), err=True)
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     found = calibrate_tagger(tagger, run, corpora, console, sentences)
     if as_json:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hyperloader.corpora.corpus import SPLITS
+from hyperloader.corpora.corpus import SPLITS, account
 from hyperloader.corpora.formats import FORMATS, written
 from hyperloader.corpora.reading.options import ReadOptions, parse_options
 from hyperloader.corpora.reading.place import open_place
@@ -67,26 +67,15 @@ def stats(
             console.print(f"{row.name}: {note}", markup=False, highlight=False)
     for name in absent:
         console.print(f"{name}: absent (a corpus of the paper's Table 2)", highlight=False)
-    for row in rows:
-        _print_readings(row)
+    for row, corpus in zip(rows, corpora.values(), strict=True):
+        typer.echo(f"\n{account([corpus])}")
+        for oddity in row.oddities:
+            typer.echo(f"  odd: {oddity}")
 
 
 def _options(read: list[str] | None, strict: bool) -> ReadOptions:
     options = parse_options(read)
     return options.updated({"strict": True}) if strict else options
-
-
-def _print_readings(row: CorpusStats) -> None:
-    """What of a corpus was read how, what was not, and what looks odd."""
-    typer.echo(f"\n{row.name}")
-    for reading in row.readings:
-        typer.echo(f"  {reading}")
-        for note in reading.notes:
-            typer.echo(f"    {note}")
-    for file in row.unused:
-        typer.echo(f"  not read: {file.path} ({file.reason})")
-    for oddity in row.oddities:
-        typer.echo(f"  odd: {oddity}")
 
 
 def _table(rows: list[CorpusStats]) -> Table:
@@ -138,8 +127,7 @@ def convert(
     if source.resolve() == target.resolve() or target.resolve() in source.resolve().parents:
         raise DataError(f"is or holds the source {source}; name another place", target)
     corpus = read_corpus(source, options=_options(read, strict))
-    for reading in corpus.readings:
-        typer.echo(f"{reading}", err=True)
+    typer.echo(account([corpus]), err=True)
     parts = corpus.splits
     if is_single_part(open_place(source)):
         losses = write_part(next(iter(parts.values())), target, to, force=force, lossy=lossy)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hyperloader.cli.tables import print_tasks, score_table
+from hyperloader.cli.tables import print_tasks, raw_text_table, score_table
 from hyperloader.errors import ConfigError, HyperloaderError
 
 
@@ -26,6 +26,7 @@ class Scoring(StrEnum):
 
     SEQEVAL = "seqeval"
     REFERENCE = "reference"
+    RAW_TEXT = "raw-text"
 
 
 def evaluate(
@@ -40,8 +41,21 @@ def evaluate(
     ] = None,
     scoring: Annotated[
         Scoring,
-        typer.Option(help="seqeval, or the published code's own decoding and scoring."),
+        typer.Option(
+            help="seqeval, the published code's own decoding and scoring, or raw text beside the "
+            "words of the files."
+        ),
     ] = Scoring.SEQEVAL,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE", help="With raw-text: how it is split into words; default: as RUN says."
+        ),
+    ] = None,
+    sentences: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each task at most so many, taken evenly over the part."),
+    ] = None,
     brief: Annotated[
         bool, typer.Option("--brief", help="Print one row per task, not every label and measure.")
     ] = False,
@@ -70,28 +84,46 @@ def evaluate(
     the share of them that is right. A single corpus or file is scored as the task that --task
     names, or that it is named after; a model with one task needs no name.
 
-    Example: hyperloader evaluate runs/my-run --split test --html report.html --plot errors.png
+    With --scoring raw-text the words of each sentence are joined as people write them, and the
+    text is split and tagged as hyperloader tag does; F1 of spans of characters stands beside F1 by
+    the words of the files.
+
+    Examples:
+
+      hyperloader evaluate runs/my-run --split test --html report.html --plot errors.png
+
+      hyperloader evaluate runs/my-run --scoring raw-text
     """
+    from hyperloader.corpora.corpus import account
     from hyperloader.evaluation.evaluate import (
         evaluate_tagger,
         load_for,
         run_data,
         run_loss,
         select_examples,
+        some_of,
+        trained_on,
     )
     from hyperloader.evaluation.files import OutputFiles
+    from hyperloader.evaluation.raw_text import raw_text_evaluation
     from hyperloader.tagger import Tagger
 
-    reference = scoring is Scoring.REFERENCE
+    reference, raw = scoring is Scoring.REFERENCE, scoring is Scoring.RAW_TEXT
     files = OutputFiles(scores=output, report=html, plot=plot, reliability=reliability)
-    if reference and (html or plot or reliability):
+    if (reference or raw) and (html or plot or reliability):
         raise ConfigError(
-            "--scoring reference gives F1 only; omit --html, --plot and --reliability"
+            f"--scoring {scoring} gives F1 only; omit --html, --plot and --reliability"
         )
+    if words is not None and not raw:
+        raise ConfigError("--words goes with --scoring raw-text; files say their words themselves")
     files.check()
     console = Console(stderr=as_json, highlight=False)
-    tagger = Tagger.from_pretrained(run, device, tagging_only=not reference)
-    corpora = load_for(data or run_data(run), tagger.tasks, task, split.value)
+    tagger = Tagger.from_pretrained(run, device, words=words, tagging_only=not reference)
+    whole = not trained_on(run, data)
+    corpora = load_for(data or run_data(run), tagger.tasks, task, split.value, whole=whole)
+    typer.echo(account(corpora.values()), err=True)
+    if sentences is not None:
+        corpora = {name: some_of(corpus, split, sentences) for name, corpus in corpora.items()}
     document: dict[str, Any] = {"run": str(run), "split": split.value, "scoring": scoring.value}
     with _bar(console, as_json) as bar:
         lines = {
@@ -107,6 +139,8 @@ def evaluate(
             from hyperloader.reproduction.reference_scoring import reference_evaluation
 
             document |= reference_evaluation(tagger, corpora, split.value, batch_size, advance)
+        elif raw:
+            document |= raw_text_evaluation(tagger, corpora, split.value, batch_size, advance)
         else:
             evaluation = evaluate_tagger(
                 tagger, corpora, split.value, batch_size=batch_size, advance=advance
@@ -115,7 +149,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
     else:
-        console.print(score_table(document))
+        console.print(raw_text_table(document) if raw else score_table(document))
         print_tasks(console, document, brief=brief)
         if reference and run_loss(run) == "decisions":
             console.print(

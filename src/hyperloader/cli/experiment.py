@@ -69,6 +69,7 @@ def run(
     """
     from transformers.utils.logging import disable_progress_bar
 
+    from hyperloader.corpora.corpus import account
     from hyperloader.experiments.plan.data import experiment_corpora
     from hyperloader.experiments.plan.grid import plan
     from hyperloader.experiments.plan.spec import load_experiment
@@ -81,6 +82,7 @@ def run(
     experiment = load_experiment(name)
     chosen = experiment.with_budget(budget)
     corpora = experiment_corpora(data, chosen, experiment.budget(budget).sentences)
+    typer.echo(account(corpora.values()), err=True)
     base = chosen.base(backbone)
     runs = plan(
         chosen,

@@ -94,11 +94,14 @@ def check_leaks(
 
     Example: hyperloader pretrain-check --text my_text --data my_corpora
     """
+    from hyperloader.corpora.corpus import account
     from hyperloader.corpora.registry import load_corpora
     from hyperloader.pretraining.leaks import find_leaks
 
     console = Console(highlight=False, soft_wrap=True)
-    report = find_leaks(text, load_corpora(data, seed=seed, require=()))
+    corpora = load_corpora(data, seed=seed, require=())
+    typer.echo(account(corpora.values()), err=True)
+    report = find_leaks(text, corpora)
     for leak in report.first:
         console.print(
             f"{escape(str(leak.path))}:{leak.line}: {leak.task} {leak.part}: {escape(leak.text)}"

@@ -34,7 +34,10 @@ def score(
 
     if output is not None:
         check_output(output)
-    document = score_files(gold, predicted).to_dict()
+    found = score_files(gold, predicted)
+    for reading in found.readings:
+        typer.echo(str(reading), err=True)
+    document = found.to_dict()
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
     else:

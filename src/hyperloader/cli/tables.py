@@ -54,6 +54,34 @@ def score_table(document: dict[str, Any]) -> Table:
     return table
 
 
+def raw_text_table(document: dict[str, Any]) -> Table:
+    """One row per task and the average, from ``evaluate --scoring raw-text --json``."""
+    table = Table(
+        box=None,
+        header_style="bold",
+        caption=f"raw text is split by the rule {document['words']}; words found: of the files' "
+        "words those that are words of the raw text too",
+        caption_justify="left",
+    )
+    table.add_column("task")
+    for column in ("sentences", "spans", "F1", "raw text F1", "difference", "words found"):
+        table.add_column(column, justify="right")
+    for name, score in document["tasks"].items():
+        counts = (f"{score['sentences']:,}", f"{score['spans']:,}")
+        table.add_row(escape(name), *counts, *_raw_text(score))
+    table.add_row("[bold]average", "", "", *(f"[bold]{n}" for n in _raw_text(document["average"])))
+    return table
+
+
+def _raw_text(score: dict[str, Any]) -> list[str]:
+    return [
+        f"{score['tokens_f1']:.4f}",
+        f"{score['raw_f1']:.4f}",
+        f"{score['difference']:+.4f}",
+        f"{score['words_found']:.2%}",
+    ]
+
+
 def print_tasks(console: Console, document: dict[str, Any], *, brief: bool) -> None:
     """What ``evaluate --json`` prints beyond a row per task: measures, labels and notes of each.
 

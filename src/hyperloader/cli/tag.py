@@ -15,6 +15,7 @@ from rich.text import Text
 from hyperloader.builtin import BUILTIN, is_bundled, tagger_name
 from hyperloader.cli.colours import coloured
 from hyperloader.cli.lines import Line, file_lines, standard_input, stream_lines
+from hyperloader.corpora.reading.place import suffix_of
 from hyperloader.errors import ConfigError, DataError, HyperloaderError
 from hyperloader.hub import is_repository
 from hyperloader.types import TaggedText
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 FEW = 3
 # Bad lines that are reported one by one.
 REPORTED = 10
+# Extensions of files that hold labels or records, not a text per line.
+LABELLED = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".json", ".jsonl", ".ndjson")
 
 
 def tag(
@@ -58,6 +61,14 @@ def tag(
     alternatives: Annotated[
         int, typer.Option(metavar="N", help="Also the N likeliest tags of every word.")
     ] = 0,
+    words: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="How text is split into words, such as whitespace for text that is split already; "
+            "default: as RUN says.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 64,
     device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
     precision: Annotated[
@@ -94,7 +105,7 @@ def tag(
     check_options(batch_size, min_score, alternatives)
     run, texts = _run_and_texts(given or [])
     texts += text or []
-    tagger = Tagger.from_pretrained(run, device, precision=precision)
+    tagger = Tagger.from_pretrained(run, device, precision=precision, words=words)
     if run == BUILTIN:
         Console(stderr=True).print(f"tagging with {tagger_name(run)}", style="dim")
     if task is None and len(tagger.tasks) > 1:
@@ -140,20 +151,20 @@ class Problems:
 
     def __init__(self) -> None:
         self._count = 0
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
     def add(self, error: HyperloaderError) -> None:
         """Report one problem on standard error."""
         self._count += 1
         if self._count <= REPORTED:
-            self._console.print("[red]error:[/red] ", end="")
-            self._console.print(" ".join(str(error).split()), markup=False)
+            self.console.print("[red]error:[/red] ", end="")
+            self.console.print(" ".join(str(error).split()), markup=False)
 
     def end(self) -> None:
         """Exit with 2 if there was any problem."""
         if self._count > REPORTED:
             more = self._count - REPORTED
-            self._console.print(f"[red]error:[/red] {more:,} more lines were not tagged")
+            self.console.print(f"[red]error:[/red] {more:,} more lines were not tagged")
         if self._count:
             raise typer.Exit(2)
 
@@ -167,6 +178,12 @@ def _groups(
     for start in range(0, len(arguments), size):
         yield arguments[start : start + size]
     for path in files or []:
+        if suffix_of(path) in LABELLED:
+            wrong.console.print(
+                f"{path}: each line is tagged as a text, whatever it holds; hyperloader evaluate "
+                "reads labelled files",
+                markup=False,
+            )
         try:
             yield from file_lines(path, size)
         except DataError as error:

@@ -62,7 +62,8 @@ def train(
 ) -> None:
     """Train one model on all the tasks of a folder.
 
-    Progress is shown on standard error; every step is logged in RUN/log.jsonl. Checkpoints are
+    What was read as what, and why, is said on standard error, as hyperloader data stats does, and
+    so is progress; every step is logged in RUN/log.jsonl. Checkpoints are
     written at each validation and on Ctrl-C. A run that was stopped or killed is resumed with
     --resume RUN and ends as if it had never stopped. At the end scores are calibrated on the
     validation sentences, as hyperloader calibrate does.
@@ -82,7 +83,9 @@ def train(
       hyperloader train --resume runs/my-run
     """
     from hyperloader import api
+    from hyperloader.corpora.corpus import account
     from hyperloader.training.processes import is_first_process
+    from hyperloader.training.run import RunFolder
 
     console = Console(quiet=not is_first_process(), highlight=False, soft_wrap=True)
     if from_scratch and resume is None:
@@ -117,7 +120,9 @@ def train(
         }
         if dry_run:
             chosen = api.recipe_of(recipe, settings or [], **short)
-            _show_plan(console, chosen, api.corpora_of(data, task))
+            corpora = api.corpora_of(data, task)
+            typer.echo(account(corpora.values()), err=True)
+            _show_plan(console, chosen, corpora)
             return
         out = out or Path("runs") / f"{Path(recipe or 'run').stem}-{datetime.now():%Y%m%d-%H%M%S}"
         api.train(
@@ -131,7 +136,8 @@ def train(
             console=console,
             **short,
         )
-    console.print(f"next: hyperloader evaluate {out} --split test", markup=False)
+    split = "test" if RunFolder(out).about().get("test", True) else "validation"
+    console.print(f"next: hyperloader evaluate {out} --split {split}", markup=False)
 
 
 def _listeners(out: Path, tensorboard: bool) -> list[Any]:

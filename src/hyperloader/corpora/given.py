@@ -53,6 +53,7 @@ def corpora_of(
 
 
 def _corpus(name: str, given: Corpus | Mapping[str, Sentences], require: Sequence[str]) -> Corpus:
+    readings, unused = (given.readings, given.unused) if isinstance(given, Corpus) else ((), ())
     given = given.splits if isinstance(given, Corpus) else given
     if not isinstance(given, Mapping):
         raise DataError(
@@ -69,7 +70,7 @@ def _corpus(name: str, given: Corpus | Mapping[str, Sentences], require: Sequenc
     if parts["train"] and not parts["validation"]:
         indices = draw_validation(len(parts["train"]), seed=42)
         parts["train"], parts["validation"] = hold_out(parts["train"], indices)
-    return Corpus(name, parts)
+    return Corpus(name, parts, readings, unused)
 
 
 def _examples(task: str, part: str, sentences: Sentences) -> tuple[Example, ...]:

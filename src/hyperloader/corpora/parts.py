@@ -69,6 +69,10 @@ def _not_recognised(source: Source) -> str:
     if source.folder or source.suffix in _RECORDS:
         for _ in source.records():  # the error of a file that cannot be read says more
             break
+        if not source.sample:
+            first = next((line for line in source.lines if line.strip()), "")[:40]
+            named = f"named {source.suffix}, without such a record (it begins with {first!r})"
+            return f"no known format: {named}; {hint}"
         keys = ", ".join(sorted(source.keys)[:8]) or "none"
         return f"no known format: its records have the keys {keys}; {hint}"
     if source.suffix and source.suffix not in extensions():

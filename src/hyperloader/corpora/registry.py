@@ -4,7 +4,6 @@ A corpus is a folder with one file, or one folder such as one with ``seq.in``, f
 parts. The name says the part: see ``part_of``. A zip archive counts as the folder that it holds.
 """
 
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,8 +28,6 @@ from hyperloader.types import Example
 
 VALIDATION_INDICES = "valid_indices_sz128.txt"
 
-log = logging.getLogger(__name__)
-
 _WORDS = {
     "train": "train",
     "training": "train",
@@ -52,7 +49,6 @@ _NAME = re.compile(
 _SHARD = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]{16})?$")
 # A file of another extension (notes.txt, labels.json) may lie in a corpus folder unread.
 _ALWAYS_DATA = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".tsv", ".jsonl", ".ndjson", ".spacy")
-_DOCUMENTATION = ("readme", "license", "licence", "citation", "changelog", "dataset_info")
 
 Parts = dict[str, tuple[Example, ...]]
 
@@ -147,12 +143,6 @@ def _read(place: Place, task: str, options: ReadOptions) -> Corpus:
             examples, reading = read_part(path, task, options, part=part)
             parts[part] = parts.get(part, ()) + examples
             readings.append(reading)
-            log.info("%s", reading)
-            for note in reading.notes:
-                log.warning("%s: %s", reading.path, note)
-    for file in unused:
-        if not file.path.lower().startswith(_DOCUMENTATION):
-            log.info("%s: not read: %s", Path(str(place), file.path), file.reason)
     if not is_single_part(place):
         parts = _apply_indices(parts, place / VALIDATION_INDICES)
     return Corpus(task, parts, tuple(readings), tuple(unused))

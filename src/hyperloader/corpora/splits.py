@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from hyperloader.corpora.corpus import Corpus
@@ -57,4 +58,4 @@ def subsample(corpus: Corpus, fraction: float, seed: int = 42) -> Corpus:
         count = min(len(examples), max(1, math.floor(len(examples) * exact)))
         kept = draw(len(examples), count, seed, part)
         splits[part] = tuple(examples[i] for i in kept)
-    return Corpus(corpus.name, splits)
+    return replace(corpus, splits=splits)

@@ -89,7 +89,8 @@ def calibration_data(path: Path, data: Path | None, tasks: Sequence[str]) -> dic
     if not (path / RUN).is_file():
         return load_for(folder, tasks, None, "validation")
     run = RunFolder(path)
-    return select_data(run.recipe(), load_for(folder, tasks, run.about()["tasks"], "validation"))
+    own = load_for(folder, tasks, run.about()["tasks"], "validation", whole=False)
+    return select_data(run.recipe(), own)
 
 
 def calibrate(

@@ -164,13 +164,20 @@ def evaluate_tagger(
 
 
 def load_for(
-    data: str | Path, known: Sequence[str], tasks: Sequence[str] | None, split: str
+    data: str | Path,
+    known: Sequence[str],
+    tasks: Sequence[str] | None,
+    split: str,
+    *,
+    whole: bool = True,
 ) -> dict[str, Corpus]:
     """The corpora at ``data`` that a model with the tasks ``known`` is to be scored on.
 
     A folder with one folder per task gives those that the model has, or those that ``tasks``
     names. A single corpus is scored as the one task that ``tasks`` names, else as the task that it
-    is named after, else as the model's only task. A single file is scored whole, as ``split``.
+    is named after, else as the model's only task. A single file is ``split``, with all of its
+    sentences; unless ``whole`` it has parts as in training: what its name says, and validation
+    sentences held out from training ones.
 
     Raises:
         DataError: nothing there, or not readable.
@@ -180,11 +187,13 @@ def load_for(
     for name in tasks or ():
         if name not in known:
             raise ConfigError(unknown("task", name, known))
-    if present := [name for name in known if (path / name).is_dir()]:
+    place = open_place(path)
+    if present := [name for name in known if place.is_dir() and (place / name).is_dir()]:
         return load_corpora(path, tasks or present, require=())
-    if path.is_file():
-        examples, _ = read_sentences(path)
-        corpora = {examples[0].task: Corpus(examples[0].task, {split: examples})}
+    if whole and place.is_file():
+        examples, reading = read_sentences(path)
+        task = examples[0].task
+        corpora = {task: Corpus(task, {split: examples}, (replace(reading, part=split),))}
     else:
         corpora = load_corpora(path, require=())
     (found, *others) = corpora
@@ -204,7 +213,7 @@ def load_for(
         part: tuple(replace(example, task=name) for example in corpora[found].splits.get(part, ()))
         for part in SPLITS
     }
-    return {name: Corpus(name, splits)}
+    return {name: replace(corpora[found], name=name, splits=splits)}
 
 
 def read_sentences(path: Path) -> tuple[tuple[Example, ...], Reading]:
@@ -226,6 +235,15 @@ def run_data(run: str | Path) -> Path:
     return Path(RunFolder(folder).about()["data"])
 
 
+def trained_on(run: str | Path, data: Path | None) -> bool:
+    """Whether ``data`` (None: what ``run`` says) are what ``run`` was trained on."""
+    from hyperloader.training.run import RUN
+
+    if not (Path(run) / RUN).is_file():
+        return False
+    return data is None or data.resolve() == run_data(run).resolve()
+
+
 def run_loss(run: str | Path) -> str | None:
     """The loss that a run was trained with; None for a checkpoint that does not say."""
     from hyperloader.training.run import RUN, RunFolder
@@ -240,7 +258,11 @@ def select_examples(corpora: Mapping[str, Corpus], split: str) -> dict[str, tupl
         raise ConfigError(unknown("split", split, SPLITS))
     chosen = {name: corpus.splits.get(split, ()) for name, corpus in corpora.items()}
     if empty := [name for name, examples in chosen.items() if not examples]:
-        raise DataError(f"there are no {split} sentences for {', '.join(empty)} in the data")
+        there = [part for part in SPLITS if all(c.splits.get(part) for c in corpora.values())]
+        advice = f"; take another part ({', '.join(there)})" if there else ""
+        raise DataError(
+            f"there are no {split} sentences for {', '.join(empty)} in the data{advice}"
+        )
     return chosen
 
 
@@ -282,6 +304,13 @@ def evenly(examples: Sequence[Example], count: int) -> tuple[Example, ...]:
     if count >= len(examples):
         return tuple(examples)
     return tuple(examples[i * len(examples) // count] for i in range(count))
+
+
+def some_of(corpus: Corpus, split: str, count: int) -> Corpus:
+    """``corpus`` with at most ``count`` sentences in one split, taken evenly over it."""
+    return replace(
+        corpus, splits={**corpus.splits, split: evenly(corpus.splits.get(split, ()), count)}
+    )
 
 
 def f1_evaluator(

@@ -1,11 +1,12 @@
 """Scoring predictions of any tool: a file of gold sentences and a file of the same ones, tagged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from hyperloader.corpora.corpus import Reading
 from hyperloader.errors import DataError
 from hyperloader.evaluation.evaluate import read_sentences
 from hyperloader.evaluation.metrics import Sentences, TaskScores, score_task
@@ -32,14 +33,14 @@ class FileScores:
 
     Attributes:
         ill_formed: of each file that has tags; a file with spans has no ill-formed ones.
-        read: what was noticed when the files were read, a line each.
+        readings: how the two files were read, and what was noticed.
     """
 
     gold: Path
     predicted: Path
     scores: TaskScores
     ill_formed: dict[str, IllFormed]
-    read: tuple[str, ...] = ()
+    readings: tuple[Reading, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -52,7 +53,8 @@ class FileScores:
                     f"{found.spans:,}, of which {found.right:,} agree with the other file; the "
                     "default mode reads them, the strict mode drops them"
                 )
-        return [*lines, *self.read, *self.scores.undefined]
+        lines += [f"{reading.path}: {note}" for reading in self.readings for note in reading.notes]
+        return [*lines, *self.scores.undefined]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``hyperloader score --json`` prints."""
@@ -104,8 +106,9 @@ def score_files(gold: str | Path, predicted: str | Path) -> FileScores:
             odd = [set(a) - set(b) for a, b in zip(default[i], strict[i], strict=True)]
             right = sum(len(a & set(b)) for a, b in zip(odd, default[1 - i], strict=True))
             ill_formed[name] = IllFormed(sum(map(len, odd)), right)
-    read = tuple(f"{reading.path}: {note}" for reading in readings for note in reading.notes)
-    return FileScores(paths[0], paths[1], scores, ill_formed, read)
+    sides_read = zip(readings, ("gold", "predicted"), strict=True)
+    readings = tuple(replace(reading, part=part) for reading, part in sides_read)
+    return FileScores(paths[0], paths[1], scores, ill_formed, readings)
 
 
 def _check_same(

@@ -136,6 +136,7 @@ def test_conll_u_with_tags_as_its_last_column(tmp_path: Path) -> None:
         ("ORG-B ORG-I O ORG-B", [("w x", "ORG"), ("z", "ORG")], "behind the label"),
         ("ORG_B ORG_I O ORG_B", [("w x", "ORG"), ("z", "ORG")], "behind the label"),
         ("B-LOC M-LOC E-LOC S-LOC", [("w x y", "LOC"), ("z", "LOC")], "BMES"),
+        ("B-ORG I-ORG _ B-PER", [("w x", "ORG"), ("z", "PER")], "_ outside of spans"),
         ("ORG ORG O PER", [("w x", "ORG"), ("z", "PER")], "labels without a prefix"),
     ],
 )

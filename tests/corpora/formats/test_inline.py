@@ -52,6 +52,15 @@ def test_plain_lines(tmp_path: Path) -> None:
     assert "labels in the text" in reading.reason
 
 
+def test_links_are_no_labels(tmp_path: Path) -> None:
+    text = "fly to [Ely](city), see [this](https://a.org/b) or [that](../c.md) or [it](#d)\n"
+    (only,), _ = read(write(tmp_path, "x.md", text))
+    assert surfaces(only) == [("Ely", "city")]
+    assert only.text == "fly to Ely, see [this](https://a.org/b) or [that](../c.md) or [it](#d)"
+    with pytest.raises(DataError, match="no known format"):
+        read(write(tmp_path, "y.md", "see [this](https://a.org/b)\n"))
+
+
 def test_bad_marks(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x\.txt:2: .* behind a span is not"):
         read(write(tmp_path, "x.txt", '[a](x)\n[b]{"role": "y"}\n'))

@@ -19,7 +19,7 @@ from hyperloader.corpora.reading.columns import (
     read_table,
 )
 from hyperloader.corpora.reading.source import Source
-from hyperloader.corpora.reading.tagging import BARE, STANDARD, spelling_of
+from hyperloader.corpora.reading.tagging import BARE, STANDARD, Spelling, spelling_of
 from hyperloader.errors import DataError
 from hyperloader.tags import OUTSIDE, is_tag, spans_to_bio
 from hyperloader.types import Example
@@ -37,7 +37,11 @@ def _sniff(source: Source) -> Guess | None:
         return None
     first, last = outer_tags(source)
     if last > first or (last and last == first and source.suffix != ".bio"):
-        return Guess(0.3 + 0.6 * last, f"the last column is a tag in {last:.0%} of the lines")
+        spelling = spelling_of(row[-1] for row in source.rows if row[0] != DOCUMENT)
+        reason = f"the last column is a tag in {last:.0%} of the lines"
+        if spelling is not None and spelling is not STANDARD:
+            reason = _in_other_spelling(spelling)
+        return Guess(0.3 + 0.6 * last, reason)
     if source.suffix == ".conll":
         return Guess(0.9 if first > last else 0.2, "the extension .conll says so")
     if first:
@@ -53,7 +57,11 @@ def _sniff(source: Source) -> Guess | None:
     if spelling is STANDARD:
         return Guess(0.8, f"column {tag + 1} holds tags")
     sure = 0.25 if spelling is BARE else 0.5
-    return Guess(sure, f"the last column has tags in another spelling: {spelling.name}")
+    return Guess(sure, _in_other_spelling(spelling))
+
+
+def _in_other_spelling(spelling: Spelling) -> str:
+    return f"the last column has tags in another spelling: {spelling.name}"
 
 
 def _read(source: Source) -> Sequence[Example]:

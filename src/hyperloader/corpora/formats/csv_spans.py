@@ -49,7 +49,7 @@ def _sniff(source: Source) -> Guess | None:
         return Guess(0.95, "its header names text, start, end and label")
     if text and _spans_key(source):
         return Guess(
-            0.9, f"its header names a text, and {_spans_key(source)!r} holds lists of spans"
+            0.93, f"its header names a text, and {_spans_key(source)!r} holds lists of spans"
         )
     return None
 

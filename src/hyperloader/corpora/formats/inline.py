@@ -2,8 +2,8 @@
 
 Also ``[Paris]{"entity": "city"}``. In Markdown ``## intent:travel`` names the intent of the lines
 below, each of which may begin with ``- ``; in YAML the sentences are the ``examples`` of the
-entries of ``nlu``. Roles, groups and values of entities are not read; nor are look-up tables,
-synonyms and regular expressions.
+entries of ``nlu``. Links such as ``[this](https://example.org)`` stay text. Roles, groups and
+values of entities are not read; nor are look-up tables, synonyms and regular expressions.
 """
 
 import json
@@ -19,7 +19,10 @@ from hyperloader.corpora.reading.source import Source
 from hyperloader.types import Example
 from hyperloader.yamls import load_yaml
 
-_MARK = re.compile(r"\[(?P<text>[^\[\]]+)\](?:\((?P<label>[^()\[\]]+)\)|(?P<more>\{[^{}]*\}))")
+_LINK = r"\w+://|mailto:|www\.|\.{0,2}/|\#"  # what stands behind a word is an address, no label
+_MARK = re.compile(
+    rf"\[(?P<text>[^\[\]]+)\](?:\((?P<label>(?!{_LINK})[^()\[\]]+)\)|(?P<more>\{{[^{{}}]*\}}))"
+)
 _INTENT = re.compile(r"##\s*intent:\s*(\S+)\s*")
 
 

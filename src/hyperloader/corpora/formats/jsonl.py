@@ -1,7 +1,8 @@
 """The project's own form, which holds everything that a sentence can have.
 
 ``{"words": [..], "spans": [{"start", "end", "label"}], "intent"?, "text"?, "offsets"?}``, start and
-end counted in WORDS, end exclusive; ``offsets`` are the characters of each word in ``text``.
+end counted in WORDS, end exclusive; ``offsets`` are the characters of each word in ``text``. What
+``hyperloader tag --json`` prints is read too: there ``word_start`` and ``word_end`` count words.
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,9 @@ def intent_of(record: dict[str, Any]) -> str | None:
 
 def _span(item: Any) -> Span:
     item = typed(item, dict, "a span")
-    return Span(get(item, "start", int), get(item, "end", int), get(item, "label", str))
+    tagged = "word_start" in item
+    start, end = ("word_start", "word_end") if tagged else ("start", "end")
+    return Span(get(item, start, int), get(item, end, int), get(item, "label", str))
 
 
 def _place(pair: Any) -> tuple[int, int]:

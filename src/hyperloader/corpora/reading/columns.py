@@ -91,7 +91,11 @@ def read_table(source: Source, *, width: int | None = None, comments: bool = Tru
             continue
         elif len(fields) != width or width < 2:
             wanted = "a word and its tag" if width < 2 else f"{width} columns"
-            raise source.error(f"{len(fields)} column(s) where {wanted} belong", row.line)
+            raise source.error(
+                f"{len(fields)} column(s) where {wanted} belong; mend the line, or name "
+                "the format in reading.yaml beside the file",
+                row.line,
+            )
         else:
             table.sentences[-1].rows.append(row)
     table.sentences = [found for found in table.sentences if found.rows]

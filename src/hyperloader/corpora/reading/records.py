@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hyperloader.corpora.reading.source import Source
+from hyperloader.corpora.reading.values import MissingKey
 from hyperloader.types import Example
 
 ReadRecord = Callable[[Source, int, Any], Example | None]
@@ -20,6 +21,9 @@ def read_records(source: Source, read_record: ReadRecord) -> list[Example]:
         try:
             _check_id(record, line, lines)
             found = read_record(source, line, record)
+        except MissingKey as error:
+            also = error.key in source.keys and "; other records have it: give each form its file"
+            raise source.error(f"{error}{also or ''}", line) from error
         except ValueError as error:
             raise source.error(error, line) from error
         if found is not None:

@@ -65,9 +65,10 @@ class Source:
 
     @cached_property
     def text(self) -> str:
-        """The UTF-8 text. Raises DataError with the line of the first byte that is not UTF-8."""
+        """The UTF-8 text. Raises DataError with the line of the first byte that is not UTF-8, and
+        for bytes that are no text."""
         try:
-            return decode(self.data)
+            text = decode(self.data)
         except UnicodeDecodeError as error:
             line = self.data.count(b"\n", 0, error.start) + 1
             guess = probable_encoding(self.data)
@@ -76,6 +77,12 @@ class Source:
                 "save it as UTF-8",
                 line,
             ) from error
+        if "\0" in text:
+            wide = probable_encoding(self.data) == "UTF-16"
+            advice = "probably UTF-16: save it as UTF-8" if wide else "no text: give a text file"
+            line = text.count("\n", 0, text.index("\0")) + 1
+            raise self.error(f"a NUL character; the file is {advice}", line)
+        return text
 
     @cached_property
     def lines(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 Besides the schemes of ``hyperloader.tags`` some spellings are understood where all tags of a file
 have them: ``b-per``, ``B_PER``, ``PER-B``, BMES (``M-`` for inside), and bare labels, where
-neighbours with the same label are one span.
+neighbours with the same label are one span; ``_`` may stand for ``O``, as in CoNLL-U Plus.
 """
 
 import re
@@ -42,6 +42,7 @@ def _by(pattern: str, *, label_first: bool = False) -> Callable[[str], str | Non
 STANDARD = Spelling("standard", lambda tag: tag if is_tag(tag) else None)
 SPELLINGS = (
     STANDARD,
+    Spelling("_ outside of spans", lambda tag: OUTSIDE if tag == "_" else STANDARD.standard(tag)),
     Spelling("BMES (M for inside)", _by(r"([BMES])-(.+)")),
     Spelling("lower-case prefixes (b-label)", _by(r"([bilues])-(.+)")),
     Spelling("an underscore behind the prefix (B_label)", _by(r"([BILUES])_(.+)")),

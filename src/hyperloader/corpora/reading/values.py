@@ -6,12 +6,20 @@ from typing import Any
 _KINDS = {str: "a string", int: "a whole number", list: "a list", dict: "an object"}
 
 
+class MissingKey(ValueError):
+    """An object without a ``key`` that it must have."""
+
+    def __init__(self, key: str, record: dict[str, Any]):
+        super().__init__(
+            f"no {key!r} in {json.dumps(record, ensure_ascii=False, default=str)[:60]}"
+        )
+        self.key = key
+
+
 def get(record: dict[str, Any], key: str, kind: type) -> Any:
     """``record[key]``, which must be there and of that kind."""
     if key not in record:
-        raise ValueError(
-            f"no {key!r} in {json.dumps(record, ensure_ascii=False, default=str)[:60]}"
-        )
+        raise MissingKey(key, record)
     return typed(record[key], kind, repr(key))
 
 

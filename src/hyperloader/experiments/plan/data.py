@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from hyperloader.corpora.corpus import SPLITS, Corpus
@@ -32,7 +33,7 @@ def experiment_corpora(
         corpora = limit(load_corpora(path, require=("train", "test")), sentences)
     else:
         given = load_corpora(path)
-        without = {name: Corpus(name, {**c.splits, "test": ()}) for name, c in given.items()}
+        without = {name: replace(c, splits={**c.splits, "test": ()}) for name, c in given.items()}
         corpora = _scored_on_validation(experiment, limit(without, sentences))
     check_corpora(corpora)
     return corpora
@@ -48,7 +49,7 @@ def _scored_on_validation(experiment: Experiment, corpora: dict[str, Corpus]) ->
     scored = {}
     for name, corpus in corpora.items():
         chosen = subsample(corpus, fraction, seed).splits["validation"]
-        scored[name] = Corpus(name, {**corpus.splits, "test": chosen})
+        scored[name] = replace(corpus, splits={**corpus.splits, "test": chosen})
     return scored
 
 
@@ -57,9 +58,9 @@ def limit(corpora: Mapping[str, Corpus], sentences: int | None) -> dict[str, Cor
     if sentences is None:
         return dict(corpora)
     return {
-        name: Corpus(
-            name,
-            {
+        name: replace(
+            corpus,
+            splits={
                 part: tuple(
                     examples[i] for i in draw(len(examples), sentences, 42, f"budget {part}")
                 )
