@@ -1,7 +1,7 @@
 """Whether the decoder's answers are those of one token at a time, on all test sentences.
 
 Run: python benchmarks/exactness.py RUN --data DIR --out FILE.json [--sentences N].
-RUN is a training run, a checkpoint or builtin. Every answer is checked by one plain forward pass
+RUN is a training run, a checkpoint or builtin-t5. Every answer is checked by one plain forward pass
 over the whole vocabulary: if each of its tokens is the greedy choice after the tokens before it, it
 is what greedy decoding writes. What may stand where is taken from the tests' oracle. Then the same
 sentences in bfloat16: how many answers differ, and how close the second choice was in those.
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from hyperloader.checkpoint import Checkpoint, load_checkpoint
 from hyperloader.codec.batch import collate, encode_words
 from hyperloader.codec.windows import EncodedWindow
