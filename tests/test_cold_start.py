@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from helpers import tiny_backbone, tiny_codec, tiny_model
+from hyperloader.backbones.bert.light_model import LightBert
 from hyperloader.backbones.loading import load_backbone
 from hyperloader.backbones.t5.light_model import LightT5
-from hyperloader.builtin import examples
+from hyperloader.builtin import TAGGERS, examples
 from hyperloader.checkpoint import load_checkpoint, save_checkpoint, write_checkpoint
+from hyperloader.codec.batch import encode_words
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.sentt.model import TaggingModel
@@ -29,7 +31,7 @@ def refuse(*_, **__):
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 sys.modules["transformers"] = None
 from hyperloader import Tagger
-tagger = Tagger.from_pretrained()
+tagger = Tagger.from_pretrained(sys.argv[2])
 sentences = json.load(sys.stdin)
 found = {task: tagger.tag(text, task, alternatives=2) for task, text in sentences.items()}
 mixed = tagger.tag([text for text in sentences.values()], [task for task in sentences])
@@ -45,19 +47,24 @@ json.dump({
 """
 
 
-@pytest.fixture(scope="module")
-def full() -> Tagger:
-    """The builtin tagger on transformers' T5."""
-    return Tagger.from_pretrained(tagging_only=False)
+@pytest.fixture(scope="module", params=TAGGERS)
+def full(request: pytest.FixtureRequest) -> Tagger:
+    """A bundled tagger on transformers' backbone."""
+    return Tagger.from_pretrained(request.param, tagging_only=False)
+
+
+def sentences(tagger: Tagger) -> dict[str, str]:
+    return {task: text for task, text in examples().items() if task in tagger.tasks}
 
 
 @pytest.fixture(scope="module")
-def without(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+def without(full: Tagger, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """What a process without transformers finds, and the folder it saves."""
+    name = next(n for n, backbone in TAGGERS.items() if backbone == full.model.backbone_name)
     folder = tmp_path_factory.mktemp("cold")
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, str(folder / "saved")],
-        input=json.dumps(examples()),
+        [sys.executable, "-c", WITHOUT, str(folder / "saved"), name],
+        input=json.dumps(sentences(full)),
         capture_output=True,
         text=True,
         cwd=folder,
@@ -78,8 +85,8 @@ def test_spans_and_scores_are_those_with_transformers(
     full: Tagger, without: tuple[dict[str, Any], Path]
 ) -> None:
     found, _ = without
-    assert not isinstance(full.model.backbone, LightT5)
-    for task, text in examples().items():
+    assert not isinstance(full.model.backbone, LightT5 | LightBert)
+    for task, text in sentences(full).items():
         tagged = full.tag(text, task, alternatives=2)
         assert tagged.spans, task
         assert_spans(found["alone"][task], tagged)
@@ -88,7 +95,7 @@ def test_spans_and_scores_are_those_with_transformers(
             for (tags, probability), other in zip(choices, expected, strict=True):
                 assert tuple(tags) == other.tags
                 assert probability == pytest.approx(other.probability, abs=1e-5)
-    mixed = full.tag(list(examples().values()), list(examples()))
+    mixed = full.tag(list(sentences(full).values()), list(sentences(full)))
     for spans, tagged in zip(found["mixed"], mixed, strict=True):
         assert_spans(spans, tagged)
 
@@ -114,7 +121,7 @@ def test_what_is_saved_is_what_transformers_would_save(
         else:
             assert (tmp_path / "full" / name).read_bytes() == (without[1] / name).read_bytes(), name
     text = "any good thai place"
-    assert load_checkpoint(without[1]).codec.encode_source(text.split())
+    assert encode_words(load_checkpoint(without[1]).codec, text.split(), "restaurant")
     again = Tagger.from_pretrained(without[1], tagging_only=False).tag(text, "restaurant").spans
     spans = full.tag(text, "restaurant").spans  # drafted from other sentences: rounded otherwise
     assert [span.score for span in again] == pytest.approx([span.score for span in spans], rel=1e-6)

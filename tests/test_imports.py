@@ -44,7 +44,7 @@ TOGETHER = {
 }
 # What reproduces the paper or measures is not needed for tagging and training.
 APART = {"reproduction", "experiments", "benchmarks"}
-LONGEST_FILE = 400
+LONGEST_FILE = 420  # about 400: a file that holds one thing is not cut for a few lines
 
 
 def modules() -> dict[str, Path]:

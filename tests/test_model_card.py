@@ -81,13 +81,20 @@ def test_a_folder_on_this_machine_is_not_told(tagger: Tagger) -> None:
     assert yaml.safe_load(model_card(other).split("---")[1])["base_model"] == "google-t5/t5-small"
 
 
-def test_the_builtin_tagger_is_calibrated_and_has_examples() -> None:
-    tagger = Tagger.from_pretrained()
+@pytest.mark.parametrize(
+    ("name", "backbone"),
+    [
+        ("builtin-minilm", "all-MiniLM-L6-v2](https://huggingface.co/sentence-transformers/"),
+        ("builtin-t5", "the small T5 that comes with hyperloader"),
+    ],
+)
+def test_a_bundled_tagger_is_calibrated_and_has_examples(name: str, backbone: str) -> None:
+    tagger = Tagger.from_pretrained(name)
     text = model_card(tagger)
     front = yaml.safe_load(text.split("---")[1])
     assert [entry["example_title"] for entry in front["widget"]] == list(tagger.tasks)
     assert "calibrated, one temperature per task" in text
-    assert "the small T5 that comes with hyperloader" in text
+    assert backbone in text
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from rich.console import Console
 
+from hyperloader.backbones.registry import family_of_type
 from hyperloader.builtin import MINILM, is_installed
 from hyperloader.config import Recipe, load_recipe
 from hyperloader.corpora.corpus import Corpus, account
@@ -15,6 +16,7 @@ from hyperloader.corpora.writing import write_corpus
 from hyperloader.errors import ConfigError
 from hyperloader.evaluation.calibration import ENOUGH, calibrate_tagger, outcome
 from hyperloader.evaluation.evaluate import f1_evaluator
+from hyperloader.modeling.methods import METHODS
 from hyperloader.store import check_names
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
@@ -206,11 +208,14 @@ def recipe_of(
 
 
 def _default_recipe(settings: Sequence[str]) -> str:
-    """That of the encoder, unless it is not there or ``settings`` name another backbone."""
+    """That of the encoder, unless that is not there, or ``settings`` name another backbone or a
+    method that does not attach to it."""
     pairs = (text.partition("=") for text in settings)
-    named = [value.strip("\"' ") for key, _, value in pairs if key.strip() == "backbone"]
-    wanted = named[-1] if named else MINILM
-    return "minilm" if wanted == MINILM and is_installed(MINILM) else "builtin"
+    named = {key.strip(): value.strip("\"' ") for key, _, value in pairs}
+    if named.get("backbone", MINILM) != MINILM or not is_installed(MINILM):
+        return "builtin"
+    method = METHODS.get(named.get("model.method", ""))
+    return "minilm" if method is None or method.attaches_to(family_of_type("bert")) else "builtin"
 
 
 def _progress(wanted: bool) -> Console:

@@ -37,8 +37,7 @@ class Tagger:
     Wherever a ``task`` is asked for, it may be omitted if the tagger has exactly one.
 
     Args:
-        calibration: makes scores probabilities that can be taken at their word; without it they
-            are what the model says.
+        calibration: makes scores probabilities to rely on; without it they are the model's own.
 
     Example:
         >>> tagger = Tagger.from_pretrained()
@@ -69,35 +68,30 @@ class Tagger:
         """Load a checkpoint, the best one of a training run, a bundled tagger, or one on the Hub.
 
         Args:
-            path: a folder; ``builtin-minilm``, ``builtin-t5`` or ``builtin``, which is the first
-                of these whose backbone is installed (``repr`` says which); or ``owner/name`` on
-                the Hub, if there is neither such a folder nor a folder ``owner`` here, or if
-                ``revision`` is given.
+            path: a folder; ``builtin-minilm``, ``builtin-t5``, or ``builtin`` for the first one
+                whose backbone is installed; or ``owner/name`` on the Hub, if there is no such
+                folder and no folder ``owner``, or if ``revision`` is given.
             device: such as ``cuda``; default: the CPU.
-            precision: float32, bfloat16 (for a GPU), or int8 (CPU only; faster, and answers
-                differ a little: docs/decoding.md).
-            words: how raw text is split into words, one of docs/words.md, in place of the rule that
-                the checkpoint says.
+            precision: float32, bfloat16 (for a GPU), or int8 (CPU; faster: docs/decoding.md).
+            words: how raw text is split into words (docs/words.md); default: as was trained.
             tagging_only: start without transformers, in less than half the time, if that gives
                 the same tagger. False: ``model`` is also for training and for ``generate``.
             revision: a branch, tag or commit on the Hub.
             cache_dir: where files from the Hub are kept; default: huggingface_hub's folder.
             local_files_only: take what the cache has and open no connection.
-            token: for private taggers; default: the one that ``hf auth login`` stored.
+            token: for private taggers; default: the one of ``hf auth login``.
 
         Raises:
             CheckpointError: nothing there, incomplete, damaged or a pickle.
             ConfigError: an unknown precision or word rule, or int8 where it cannot be.
         """
         tagging.check_precision(precision)
-        if words is not None:
-            check_rule(words)
+        check_rule(words)
         if revision is not None or hub.is_repository(path):
             path = hub.fetch(str(path), revision, cache_dir, local_files_only, token)
         checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
         if words is not None:
-            changed = checkpoint.codec.config.model_copy(update={"words": words})
-            checkpoint.codec.config = changed
+            checkpoint.codec.config = checkpoint.codec.config.model_copy(update={"words": words})
         tagging.place(checkpoint.model, device, precision)
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
 
@@ -248,8 +242,7 @@ class Tagger:
 
         Args:
             task: one task for all texts, or an iterable with one per text, read along with them.
-            as_tuples: ``texts`` are pairs (text, context), and so are the results:
-                (:class:`TaggedText`, context). The context is passed through untouched.
+            as_tuples: ``texts`` and results are pairs with a context, which stays as it is.
 
         Example:
             >>> rows = [("play some jazz", {"id": 7})]
@@ -283,8 +276,7 @@ class Tagger:
         """Precision, recall and F1 of every task; ``to_dict()`` is what ``evaluate --json`` prints.
 
         Args:
-            data: a path, as for ``--data``, or a mapping from each task to its parts: see
-                :func:`~hyperloader.corpora.given.corpora_of`.
+            data: a path, as for ``--data``, or what :func:`hyperloader.train` takes.
             split: train, validation or test.
             tasks: only these; default: the tagger's tasks that ``data`` has.
             advance: told of every task how many more of its sentences are done.

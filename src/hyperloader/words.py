@@ -137,9 +137,9 @@ def split_words(text: str, rule: str = "whitespace") -> list[tuple[int, int]]:
     return [(starts[m.start()], starts[m.end()]) for m in pattern.finditer(visible)]
 
 
-def check_rule(rule: str) -> None:
-    """Raise ConfigError for an unknown rule."""
-    if rule not in WORD_RULES:
+def check_rule(rule: str | None) -> None:
+    """Raise ConfigError for an unknown rule; None is no rule."""
+    if rule is not None and rule not in WORD_RULES:
         raise ConfigError(unknown("word rule", rule, WORD_RULES))
 
 

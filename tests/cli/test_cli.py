@@ -72,7 +72,7 @@ def test_doctor_finds_nothing_broken() -> None:
     assert found["hyperloader"].startswith(__version__)
     assert found["tagging"].startswith("works")
     shown = cli("doctor").out
-    assert all(found[name] in shown for name in ("torch", "python", "builtin tagger"))
+    assert all(found[name] in shown for name in ("torch", "python", "builtin-minilm", "builtin-t5"))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ KINDS = [EMBEDDINGS, "generated adapters", "generated layer norms", "generated L
 
 @pytest.fixture(scope="module")
 def tagger() -> Tagger:
-    return Tagger.from_pretrained()
+    return Tagger.from_pretrained("builtin-t5")
 
 
 @pytest.fixture(scope="module")

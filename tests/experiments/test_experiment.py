@@ -276,7 +276,7 @@ def test_a_backbone_that_is_not_installed_fails_its_systems_only(
     kept = records(tmp_path / "out")
     assert {name: record["error"] for name, record in kept.items()} == {
         "hyperloader-0.5-1": None,
-        **{f"unipelt-bert-0.5-1-{task}": f"ConfigError: {line}" for task in corpora()},
+        **{f"unipelt-bert-0.5-1-{task}": f"NotInstalledError: {line}" for task in corpora()},
     }
     assert not list((tmp_path / "out").glob("runs/*/error.txt")), "a user's mistake has no trace"
 

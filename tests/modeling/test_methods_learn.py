@@ -34,7 +34,7 @@ LEARNING: dict[str, dict[str, Any]] = {
     "unipelt-bert": {
         "training.learning_rate": 5e-3,
         "training.backbone_learning_rate": 2e-3,
-        "training.steps": 600,
+        "training.steps": 800,
         "model.train_backbone": "all",
     },
     "adapter": {"training.learning_rate": 3e-3},
@@ -102,7 +102,7 @@ def test_it_beats_the_most_frequent_tag(
         **LEARNING.get(method, {}),
     }
     steps = values["training.steps"]
-    options = [f"--set={key}={value}" for key, value in values.items()]
+    options = ["--recipe=builtin", *(f"--set={key}={value}" for key, value in values.items())]
     options += [f"--set=validation.every={steps}", f"--method={method}"]
     options += [f"--task={task}" for task in tasks]
     if method == "unipelt-bert":

@@ -127,6 +127,10 @@ class Method:
                     )
         return self._keeping(lambda group, place: bool(set(place.stacks) & set(family.stacks)))
 
+    def attaches_to(self, family: Family) -> bool:
+        """Whether :meth:`on` raises nothing."""
+        return not any(family.lacks(p, part.stacks) for part in self.parts for p in part.places)
+
     def _keeping(self, wanted: Callable[[Group, Place], bool]) -> "Method":
         """With the wanted places alone, in the order of the table, which is that of the position
         embedding."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hyperloader.backbones.activations import OWN
+from hyperloader.backbones.blank import Embedding, Linear
 from hyperloader.errors import HyperloaderError
 
 PREFIX = "bert."  # of the names in files that hold a head of pre-training, too
@@ -69,9 +70,9 @@ class Embeddings(nn.Module):
     def __init__(self, config: LightConfig) -> None:
         super().__init__()
         width = config.hidden_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, width)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
+        self.word_embeddings = Embedding(config.vocab_size, width)
+        self.position_embeddings = Embedding(config.max_position_embeddings, width)
+        self.token_type_embeddings = Embedding(config.type_vocab_size, width)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
     def forward(self, input_ids: Tensor, position_ids: Tensor | None) -> Tensor:
@@ -89,7 +90,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.num_attention_heads = config.num_attention_heads
         self.query, self.key, self.value = (
-            nn.Linear(config.hidden_size, config.hidden_size) for _ in range(3)
+            Linear(config.hidden_size, config.hidden_size) for _ in range(3)
         )
 
     def forward(
@@ -116,7 +117,7 @@ class Joined(nn.Module):
 
     def __init__(self, config: LightConfig, inputs: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(inputs, config.hidden_size)
+        self.dense = Linear(inputs, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, inner: Tensor, x: Tensor) -> Tensor:
@@ -142,7 +143,7 @@ class Intermediate(nn.Module):
 
     def __init__(self, config: LightConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.dense = Linear(config.hidden_size, config.intermediate_size)
         self._activation = OWN[config.hidden_act]
 
     def forward(self, x: Tensor) -> Tensor:

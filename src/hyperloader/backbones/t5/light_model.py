@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hyperloader.backbones.activations import OWN
+from hyperloader.backbones.blank import Embedding, Linear
 from hyperloader.errors import HyperloaderError
 
 
@@ -71,23 +72,6 @@ def _tagging_only(*_: Any, **__: Any) -> NoReturn:
     )
 
 
-class Linear(nn.Linear):
-    """Without a bias; its weight is a checkpoint's, so none is drawn."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, bias=False)
-
-    def reset_parameters(self) -> None:
-        """Nothing to do."""
-
-
-class Embedding(nn.Embedding):
-    """Its weight is a checkpoint's, so none is drawn."""
-
-    def reset_parameters(self) -> None:
-        """Nothing to do."""
-
-
 class RootMeanSquareNorm(nn.Module):
     """T5's layer norm: scaled by the root mean square, without mean and bias."""
 
@@ -110,10 +94,10 @@ class Attention(nn.Module):
         super().__init__()
         inner = config.num_heads * config.d_kv
         self.key_value_proj_dim = config.d_kv
-        self.q = Linear(config.d_model, inner)
-        self.k = Linear(config.d_model, inner)
-        self.v = Linear(config.d_model, inner)
-        self.o = Linear(inner, config.d_model)
+        self.q = Linear(config.d_model, inner, bias=False)
+        self.k = Linear(config.d_model, inner, bias=False)
+        self.v = Linear(config.d_model, inner, bias=False)
+        self.o = Linear(inner, config.d_model, bias=False)
         self.has_relative_attention_bias, self._ahead = bias, ahead
         self._farthest = config.relative_attention_max_distance
         if bias:
@@ -189,11 +173,11 @@ class FeedForward(nn.Module):
         super().__init__()
         self._gated, self._activation = config.is_gated_act, OWN[config.dense_act_fn]
         if config.is_gated_act:
-            self.wi_0 = Linear(config.d_model, config.d_ff)
-            self.wi_1 = Linear(config.d_model, config.d_ff)
+            self.wi_0 = Linear(config.d_model, config.d_ff, bias=False)
+            self.wi_1 = Linear(config.d_model, config.d_ff, bias=False)
         else:
-            self.wi = Linear(config.d_model, config.d_ff)
-        self.wo = Linear(config.d_ff, config.d_model)
+            self.wi = Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = Linear(config.d_ff, config.d_model, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """``x`` and the result are (…, d)."""
@@ -275,7 +259,7 @@ class LightT5(nn.Module):
         self.shared = Embedding(config.vocab_size, config.d_model)
         self.encoder = Encoder(config, self.shared, config.num_layers, decodes=False)
         self.decoder = Decoder(config, self.shared, config.num_decoder_layers, decodes=True)
-        self.lm_head = Linear(config.d_model, config.vocab_size)
+        self.lm_head = Linear(config.d_model, config.vocab_size, bias=False)
 
     forward = generate = _tagging_only
     prepare_decoder_input_ids_from_labels = gradient_checkpointing_enable = _tagging_only
