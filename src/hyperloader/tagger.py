@@ -20,7 +20,7 @@ from hyperloader.outputs.decoded import decode_sentences
 from hyperloader.outputs.registry import output_of
 from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
-from hyperloader.words import check_rule, split_words
+from hyperloader.words import SENTENCE_MARKS, check_rule, split_words
 
 if TYPE_CHECKING:
     from hyperloader.corpora.given import Labelled
@@ -50,6 +50,8 @@ class Tagger:
     ) -> None:
         self.model, self.codec, self.calibration = model.eval(), codec, calibration
         self._decoder = output_of(model).decoder(model, codec, self.temperatures)
+        # Of each task the marks that its spans never begin or end with.
+        self._cut = {t: SENTENCE_MARKS - set(m) for t, m in (codec.config.marks or {}).items()}
 
     @classmethod
     def from_pretrained(
@@ -139,7 +141,8 @@ class Tagger:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 
         Words are found by the rule of the checkpoint, ``codec.config.words``: see
-        :func:`~hyperloader.words.split_words`. Text of any length is tagged whole.
+        :func:`~hyperloader.words.split_words`. Sentence marks at which no span of the training
+        data ends are cut off (``codec.config.marks``). Text of any length is tagged whole.
 
         Args:
             task: one task for all texts, or a sequence with one per text.
@@ -161,7 +164,7 @@ class Tagger:
         words = [
             tuple(text[a:b] for a, b in spots) for text, spots in zip(given, places, strict=True)
         ]
-        found = self._tag(given, words, places, task, batch_size, min_score, alternatives)
+        found = self._tag(given, words, places, task, batch_size, min_score, alternatives, True)
         return found[0] if isinstance(texts, str) else found
 
     @overload
@@ -372,6 +375,7 @@ class Tagger:
         batch_size: int,
         min_score: float,
         alternatives: int,
+        raw: bool = False,
     ) -> list[TaggedText]:
         """Tag ``texts`` whose ``words`` lie at ``places`` (characters, end exclusive)."""
         tasks = [self._known(task)] * len(texts) if isinstance(task, str | None) else task
@@ -386,7 +390,9 @@ class Tagger:
             self._decoder, encoded, batch_size=batch_size, alternatives=alternatives
         )
         return [
-            tagging.tagged_text(*about, min_score)
+            tagging.tagged_text(
+                *about, min_score, self._cut.get(about[3] if raw else "", frozenset())
+            )
             for about in zip(texts, words, places, tasks, found, strict=True)
         ]
 

@@ -134,17 +134,20 @@ def tagged_text(
     task: str,
     found: DecodedWindow,
     min_score: float,
+    cut: frozenset[str] = frozenset(),
 ) -> TaggedText:
-    """What was ``found`` in the ``words`` of ``text``, which lie at ``places``."""
+    """What was ``found`` in the ``words`` of ``text``, which lie at ``places``.
+
+    Words in ``cut`` are cut off both ends of spans; a span of nothing else stays.
+    """
     spans = []
     for span in found.spans:
         score = 1.0 if span.score is None else span.score
         if score < min_score:
             continue
-        start, end = places[span.word_start][0], places[span.word_end - 1][1]
-        surface = text[start:end]
-        spans.append(
-            TaggedSpan(start, end, surface, span.label, score, span.word_start, span.word_end)
-        )
+        kept = [i for i in range(span.word_start, span.word_end) if words[i] not in cut]
+        first, last = (kept[0], kept[-1]) if kept else (span.word_start, span.word_end - 1)
+        start, end = places[first][0], places[last][1]
+        spans.append(TaggedSpan(start, end, text[start:end], span.label, score, first, last + 1))
     others = None if found.alternatives is None else tuple(found.alternatives)
     return TaggedText(text, words, tuple(places), tuple(spans), task, others)

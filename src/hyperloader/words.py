@@ -23,6 +23,8 @@ from typing import Literal, get_args
 from hyperloader.errors import ConfigError, unknown
 
 WordRule = Literal["whitespace", "punctuation", "text", "text-hyphens"]
+# What ends a sentence or a part of one, as words of their own.
+SENTENCE_MARKS = frozenset(".,;:!?…。，；：！？")
 WORD_RULES: tuple[WordRule, ...] = get_args(WordRule)
 
 _BLANK_SEPARATED = re.compile(r"\S+")

@@ -32,6 +32,11 @@ class CodecConfig(BaseModel):
     words: WordRule = Field(
         "whitespace", description="how raw text is split into words (docs/words.md)"
     )
+    marks: dict[str, tuple[str, ...]] | None = Field(
+        None,
+        description="of each task the sentence marks at which its spans begin or end; other marks "
+        "are cut off the spans of raw text; default: those of the training spans",
+    )
 
 
 class Codec(ABC, Generic[P]):

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.types import Example
-from hyperloader.words import WORD_RULES, split_words
+from hyperloader.words import SENTENCE_MARKS, WORD_RULES, split_words
 
 SENTENCES = 2000  # of each task, enough to tell the rules apart
 MARGIN = 0.01
@@ -34,6 +34,21 @@ def word_rule(corpora: Mapping[str, Corpus]) -> str:
     }
     shares["whitespace"] -= MARGIN
     return max(shares, key=shares.__getitem__)
+
+
+def span_marks(examples: Iterable[Example]) -> tuple[str, ...]:
+    """The sentence marks (:data:`~hyperloader.words.SENTENCE_MARKS`) at which spans begin or end.
+
+    Many corpora have no punctuation, and a model trained on one takes the comma behind a name for a
+    part of it. No span of raw text ends in a mark at which none of the training data ends.
+    """
+    found = {
+        example.words[place]
+        for example in examples
+        for span in example.spans
+        for place in (span.word_start, span.word_end - 1)
+    }
+    return tuple(sorted(found & SENTENCE_MARKS))
 
 
 def share_of_words(examples: Iterable[Example], rule: str) -> float:

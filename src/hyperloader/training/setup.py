@@ -18,7 +18,7 @@ from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe, parse_model
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.splits import subsample
-from hyperloader.corpora.word_rule import word_rule
+from hyperloader.corpora.word_rule import span_marks, word_rule
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.registry import output_for
@@ -60,7 +60,11 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Checkpoint:
         raise ConfigError("model.tasks is not set in a recipe: the tasks are those of the data")
     settings = {**recipe.model, "tasks": tuple(corpora)}
     model_config = parse_model(ModelConfig, settings, "recipe, model")
-    defaults = {"task_prefix": _wants_prefix(model_config), "words": word_rule(corpora)}
+    defaults = {
+        "task_prefix": _wants_prefix(model_config),
+        "words": word_rule(corpora),
+        "marks": {name: span_marks(c.splits["train"]) for name, c in corpora.items()},
+    }
     codec_settings = {**defaults, **recipe.codec}
     codec_config = parse_model(CodecConfig, codec_settings, "recipe, codec")
     torch.manual_seed(recipe.seed)
