@@ -129,7 +129,7 @@ def write_graph(model: TokenTagger, tasks: Sequence[str], path: Path, precision:
                 f"differ by {far:.2g}); save the tagger as a checkpoint"
             )
         if precision == "int8":
-            _quantise(whole, path)
+            _quantise(graph.model.backbone, whole, path)
 
 
 def _traced(graph: Graph, several: bool) -> Any:
@@ -174,22 +174,33 @@ def _difference(graph: Graph, path: Path, several: bool) -> float:
     return worst
 
 
-def _quantise(whole: Path, path: Path) -> None:
-    """Write the graph ``whole`` with the backbone's products in int8 as ``path``.
-
-    Weights from a source are no plain inputs of their products but transposed ones, so that these
-    stay as they are.
-    """
+def _quantise(backbone: nn.Module, whole: Path, path: Path) -> None:
+    """Write the graph ``whole`` with the linear layers of ``backbone`` in int8 as ``path``."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    # A graph has no names of layers, so they are found by their weights.
+    linear = {
+        matrix.contiguous().numpy().tobytes()
+        for layer in backbone.modules()
+        if isinstance(layer, nn.Linear)
+        for matrix in (layer.weight, layer.weight.t())
+    }
+    graph = onnx.load(whole).graph
+    layers = {
+        weight.name
+        for weight in graph.initializer
+        if onnx.numpy_helper.to_array(weight).tobytes() in linear
+    }
     quantize_dynamic(
         whole,
         path,
-        op_types_to_quantize=["MatMul", "Gemm"],
         per_channel=True,
         # Seven bits for weights: with eight, processors without VNNI would overflow.
         reduce_range=True,
         weight_type=QuantType.QInt8,
+        op_types_to_quantize=["MatMul", "Gemm"],
+        nodes_to_quantize=[node.name for node in graph.node if not layers.isdisjoint(node.input)],
     )
 
 
