@@ -12,23 +12,20 @@ import onnx
 import pytest
 import torch
 
-from bert_helpers import POSITIONS, bert_folder, bert_tokenizer
+from bert_helpers import bert_tagger
 from encoders import KINDS, LABELS, SENTENCES, model_of, tokenizer_of
 from helpers import tiny_codec, tiny_model
-from hyperloader.backbones.loading import load_backbone
 from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.codec import CodecConfig
 from hyperloader.errors import CheckpointError, HyperloaderError, NotInstalledError, TargetError
-from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.token_tags.codec import TokenCodec
-from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.onnx import model as runner
 from hyperloader.store import file_hash
 from hyperloader.tagger import Tagger
 from hyperloader.types import TaggedText
-from training_helpers import cli, corpora, refused, write_data
+from training_helpers import cli, refused, write_data
 
 # A text without words and one of several windows are among them.
 TEXTS = [text for text, _, _ in SENTENCES] * 2 + ["", "one " * 60]
@@ -212,16 +209,7 @@ def test_streams_words_and_scores_work(
 
 def test_a_run_becomes_a_folder_that_tags_and_is_scored(tmp_path: Path) -> None:
     write_data(tmp_path / "data")
-    labels = {name: corpus.labels("train") for name, corpus in corpora().items()}
-    codec = TokenCodec(bert_tokenizer(), labels, CodecConfig(max_source_tokens=POSITIONS))
-    tags = {task: len(names) for task, names in codec.tags.items()}
-    backbone = load_backbone(str(bert_folder(tmp_path / "bert")))
-    torch.manual_seed(0)
-    model = TokenTagger(backbone, ModelConfig(tasks=tuple(labels)), tags=tags).eval()
-    with torch.no_grad():
-        for parameter in model.source.parameters():
-            parameter.normal_(0.0, 0.2)
-    Tagger(model, codec).save_pretrained(tmp_path / "checkpoint")
+    bert_tagger().save_pretrained(tmp_path / "checkpoint")
     done = cli("export", tmp_path / "checkpoint", tmp_path / "onnx", "--onnx")
     assert done.code == 0, done
     assert "tasks dining, home" in done.out

@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -181,7 +182,7 @@ def _quantise(backbone: nn.Module, whole: Path, path: Path) -> None:
 
     # A graph has no names of layers, so they are found by their weights.
     linear = {
-        matrix.contiguous().numpy().tobytes()
+        _digest(matrix.numpy())
         for layer in backbone.modules()
         if isinstance(layer, nn.Linear)
         for matrix in (layer.weight, layer.weight.t())
@@ -190,7 +191,7 @@ def _quantise(backbone: nn.Module, whole: Path, path: Path) -> None:
     layers = {
         weight.name
         for weight in graph.initializer
-        if onnx.numpy_helper.to_array(weight).tobytes() in linear
+        if _digest(onnx.numpy_helper.to_array(weight)) in linear
     }
     quantize_dynamic(
         whole,
@@ -202,6 +203,10 @@ def _quantise(backbone: nn.Module, whole: Path, path: Path) -> None:
         op_types_to_quantize=["MatMul", "Gemm"],
         nodes_to_quantize=[node.name for node in graph.node if not layers.isdisjoint(node.input)],
     )
+
+
+def _digest(matrix: Any) -> bytes:
+    return sha256(matrix.tobytes()).digest()
 
 
 @contextmanager
