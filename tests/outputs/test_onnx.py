@@ -19,6 +19,7 @@ from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.codec import CodecConfig
 from hyperloader.errors import CheckpointError, HyperloaderError, NotInstalledError, TargetError
+from hyperloader.modeling.modules.lora import Lora
 from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.onnx import model as runner
@@ -336,12 +337,11 @@ def test_what_cannot_be_exported_is_said_in_one_line(hyperloader: Tagger, tmp_pa
 def test_a_graph_that_answers_otherwise_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where an exporter mistakes a mask."""
-    from hyperloader.outputs.token_tags.onnx import graph
-
-    tagger = tagger_of(method="full")
-    monkeypatch.setattr(graph, "_difference", lambda *_: 0.5)
-    with pytest.raises(HyperloaderError, match=r"answers otherwise \(logits differ by 0\.5\)"):
+    """As where an exporter mistakes a mask, or a kind of module what it adds."""
+    merged = Lora.merged
+    monkeypatch.setattr(Lora, "merged", lambda *given: 2 * merged(*given))
+    tagger = tagger_of(method="hyperlora")
+    with pytest.raises(HyperloaderError, match=r"answers otherwise \(logits differ by \d"):
         tagger.save_onnx(tmp_path / "onnx", "music")
     assert list(tmp_path.iterdir()) == []
 

@@ -33,24 +33,13 @@ NEAR = 1e-3
 
 
 class Graph(nn.Module):
-    """``model`` for some of its tasks, with their weights as constants; ``model`` stays as it is.
-
-    Raises:
-        ConfigError: it computes in int8, or its weights depend on the input.
-    """
+    """A copy of ``model`` for some of its tasks, with their weights as constants."""
 
     numbers: Tensor
 
     def __init__(self, model: TokenTagger, tasks: Sequence[str]) -> None:
         super().__init__()
-        if model.reads_input:
-            raise ConfigError(
-                f"the weights of {model.config.method!r} depend on the text, so they cannot be "
-                "constants of a graph; save the tagger as a checkpoint"
-            )
-        if is_quantised(model):
-            raise ConfigError("the tagger computes in int8 already; load it in float32 to export")
-        self.model = copy.deepcopy(model).to("cpu", torch.float32).eval().requires_grad_(False)
+        self.model = copy.deepcopy(model)
         ids = torch.tensor([model.config.tasks.index(task) for task in tasks])
         self.register_buffer("numbers", ids)
         self.weights = self.model.weights(ids)
@@ -113,18 +102,19 @@ def write_graph(model: TokenTagger, tasks: Sequence[str], path: Path, precision:
     """
     check_installed(MAKES)
     with TemporaryDirectory() as temporary, _quiet(), torch.no_grad():
+        model = _plain(model)
         graph = Graph(model, tasks)
         whole = Path(temporary) / "model.onnx" if precision == "int8" else path
-        several, backbone = len(tasks) > 1, type(model.backbone).__name__
+        backbone = type(model.backbone).__name__
         try:
-            _traced(graph, several).save(whole)
+            _traced(graph).save(whole)
         except Exception as error:  # exporters raise whatever they meet
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ConfigError(
                 f"a {backbone} with {model.config.method!r} cannot be exported: {reason[:200]}; "
                 "save the tagger as a checkpoint"
             ) from error
-        if (far := _difference(graph, whole, several)) > NEAR:
+        if (far := _difference(model, tasks, whole)) > NEAR:
             raise ConfigError(
                 f"in ONNX a {backbone} with {model.config.method!r} answers otherwise (logits "
                 f"differ by {far:.2g}); save the tagger as a checkpoint"
@@ -133,10 +123,22 @@ def write_graph(model: TokenTagger, tasks: Sequence[str], path: Path, precision:
             _quantise(graph.model.backbone, whole, path)
 
 
-def _traced(graph: Graph, several: bool) -> Any:
+def _plain(model: TokenTagger) -> TokenTagger:
+    """A copy of ``model`` in float32 on the CPU. Raises ConfigError where it cannot be a graph."""
+    if model.reads_input:
+        raise ConfigError(
+            f"the weights of {model.config.method!r} depend on the text, so they cannot be "
+            "constants of a graph; save the tagger as a checkpoint"
+        )
+    if is_quantised(model):
+        raise ConfigError("the tagger computes in int8 already; load it in float32 to export it")
+    return copy.deepcopy(model).to("cpu", torch.float32).eval().requires_grad_(False)
+
+
+def _traced(graph: Graph) -> Any:
     most = graph.model.family.max_tokens(graph.model.backbone)
     batch, length, words = Dim("batch"), Dim("length", max=most), Dim("words")
-    given = _example(2, 7, 3, several)
+    given = (*_example(2, 7, 3), torch.tensor([0]))[: 4 if len(graph.numbers) > 1 else 3]
     tokens: Any = {0: batch, 1: length}
     shapes = (tokens, tokens, {0: batch, 1: words}, {})[: len(given)]
     program = torch.export.export(graph, given, dynamic_shapes=shapes, strict=False)
@@ -150,28 +152,30 @@ def _traced(graph: Graph, several: bool) -> Any:
     )
 
 
-def _example(
-    batch: int, length: int, words: int, several: bool, task: int = 0
-) -> tuple[Tensor, ...]:
-    """Sentences of any tokens, the last of them shorter, as inputs of the graph."""
+def _example(batch: int, length: int, words: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Sentences of any tokens, the last of them shorter: the first three of the inputs."""
     ids = torch.arange(batch * length).reshape(batch, length)
     mask = torch.ones_like(ids)
     mask[-1, length - 1 :] = 0
-    first = torch.arange(words).expand(batch, words) % (length - 1)
-    return (ids, mask, first, torch.tensor([task]))[: 4 if several else 3]
+    return ids, mask, torch.arange(words).expand(batch, words) % (length - 1)
 
 
-def _difference(graph: Graph, path: Path, several: bool) -> float:
-    """The largest difference between logits of ``graph`` and those of the file ``path``."""
-    session, worst = open_graph(path), 0.0
+def _difference(model: TokenTagger, tasks: Sequence[str], path: Path) -> float:
+    """The largest difference between the logits of ``model`` and those of the file ``path``."""
+    session, worst, task = open_graph(path), 0.0, tasks[-1]
     for batch, length, words in ((1, 4, 2), (3, 11, 5)):
-        given = _example(batch, length, words, several, len(graph.numbers) - 1)
-        inputs = {name: part.numpy() for name, part in zip(INPUTS, given, strict=False)}
-        found, expected = torch.from_numpy(session.run(None, inputs)[0]), graph(*given)
-        if found.shape != expected.shape or not found.isfinite().equal(expected.isfinite()):
+        ids, mask, first = _example(batch, length, words)
+        expected = model(ids, mask, first=first, task_ids=model.task_ids(task)).logits
+        given = (ids, mask, first, torch.tensor([len(tasks) - 1]))
+        inputs = {name: part.numpy() for name, part in zip(INPUTS, given, strict=True)}
+        if len(tasks) == 1:
+            del inputs[TASK]
+        found = torch.from_numpy(session.run(None, inputs)[0])
+        used = model.tags[task]
+        if found.shape[:2] != first.shape or found[..., used:].isfinite().any():
             return float("inf")
-        known = expected.isfinite()
-        worst = max(worst, float((found[known] - expected[known]).abs().max()))
+        apart = (found[..., :used] - expected[..., :used]).abs().max().nan_to_num(float("inf"))
+        worst = max(worst, float(apart))
     return worst
 
 
