@@ -155,7 +155,9 @@ def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
     except NotInstalledError:
         raise
     except UNUSABLE as error:
-        raise CheckpointError(f"{folder} is not usable: {error}; export it again") from error
+        raise CheckpointError(
+            f"{folder} is not usable: {reason(error)}; export it again"
+        ) from error
     return Checkpoint(model, codec, read_calibration(folder / CALIBRATION))
 
 
@@ -206,6 +208,14 @@ def is_step_name(name: str) -> bool:
     return re.fullmatch(r"step-[0-9]{8,}", name) is not None
 
 
+def reason(error: Exception) -> str:
+    """What is wrong, in one line: of several wrong values the first."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
 def read_calibration(path: Path) -> Calibration | None:
     """The calibration in the file ``path``; None where there is none. Raises CheckpointError."""
     if not path.exists():
@@ -213,10 +223,9 @@ def read_calibration(path: Path) -> Calibration | None:
     try:
         return Calibration(**read_json(path))
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
         raise CheckpointError(
-            f"{path} is not usable ({place}: {error.errors()[0]['msg']}); remove it and calibrate "
-            "again: hyperloader calibrate"
+            f"{path} is not usable ({reason(error)}); remove it and calibrate again: "
+            "hyperloader calibrate"
         ) from error
 
 

@@ -16,6 +16,7 @@ from hyperloader.checkpoint import (
     Checkpoint,
     read_calibration,
     read_codec,
+    reason,
     write_calibration,
     write_codec,
 )
@@ -129,5 +130,7 @@ def load_onnx(folder: Path) -> OnnxCheckpoint:
     except NotInstalledError:
         raise
     except UNUSABLE as error:
-        raise CheckpointError(f"{folder} is not usable: {error}; export it again") from error
+        raise CheckpointError(
+            f"{folder} is not usable: {reason(error)}; export it again"
+        ) from error
     return OnnxCheckpoint(model, codec, read_calibration(folder / CALIBRATION))

@@ -257,7 +257,9 @@ def test_a_run_becomes_a_folder_that_tags_and_is_scored(tmp_path: Path) -> None:
         (lambda f: (f / "model.onnx").unlink(), "is missing"),
         (lambda f: (f / "other.onnx").write_bytes(b""), r"does not list other\.onnx"),
         (lambda f: forge(f, format=2), "has format 2 of taggers in ONNX, this version reads 1"),
-        (lambda f: forge(f, tags={"music": 1}), "is not usable"),
+        (lambda f: forge(f, tags={"music": 1}), "is not usable: the graph is not one of 2 tasks"),
+        (lambda f: forge(f, config={"tasks": ["music"]}), "is not usable: the graph is not one of"),
+        (lambda f: forge(f, config={"tasks": []}), "is not usable"),
     ],
 )
 def test_damage_is_found(all_tasks: Path, tmp_path: Path, harm: Any, message: str) -> None:

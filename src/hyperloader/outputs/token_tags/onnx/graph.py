@@ -25,9 +25,14 @@ from hyperloader.modeling.attach import SiteHook
 from hyperloader.modeling.attached import HEAD
 from hyperloader.modeling.quantised import is_quantised
 from hyperloader.outputs.token_tags.model import TokenTagger
-from hyperloader.outputs.token_tags.onnx.model import MAKES, TASK, check_installed, open_graph
+from hyperloader.outputs.token_tags.onnx.model import (
+    INPUTS,
+    MAKES,
+    TASK,
+    check_installed,
+    open_graph,
+)
 
-INPUTS = ("input_ids", "attention_mask", "first", TASK)
 # How far logits of the graph may be from those of the model; sums are taken in another order.
 NEAR = 1e-3
 

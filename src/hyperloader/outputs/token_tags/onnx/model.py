@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 TASK = "task"
+# What a graph takes; the last one where it has several tasks.
+INPUTS = ("input_ids", "attention_mask", "first", TASK)
 RUNS, MAKES = ("onnxruntime",), ("onnxruntime", "onnx", "onnxscript")
 
 
@@ -42,7 +44,11 @@ class OnnxAbout(BaseModel):
 
 class OnnxTagger(nn.Module):
     """Stands in for a :class:`~hyperloader.outputs.token_tags.model.TokenTagger` where tags are
-    decoded. Threads may share it; it is on the CPU, has no parameters and cannot be trained."""
+    decoded. Threads may share it; it is on the CPU, has no parameters and cannot be trained.
+
+    Raises:
+        ValueError: ``session`` runs another graph than the one that is spoken of.
+    """
 
     output = "token_tags"
     device = torch.device("cpu")
@@ -53,6 +59,14 @@ class OnnxTagger(nn.Module):
         self.by_token = about.by_token
         self.backbone_name = f"{about.backbone} in ONNX ({about.precision})"
         self._session = session
+        takes = tuple(sorted(part.name for part in session.get_inputs()))
+        most = max(about.tags.values())
+        if takes != tuple(sorted(self._inputs)) or session.get_outputs()[0].shape[-1] != most:
+            raise ValueError(f"the graph is not one of {len(self.config.tasks)} tasks, {most} tags")
+
+    @property
+    def _inputs(self) -> tuple[str, ...]:
+        return INPUTS if len(self.config.tasks) > 1 else INPUTS[:-1]
 
     def task_ids(self, tasks: Tasks) -> Tensor:
         """See :meth:`AttachedModel.task_ids`."""
@@ -75,7 +89,7 @@ class OnnxTagger(nn.Module):
     ) -> Tensor:
         """Logits (batch, words, T): see :meth:`TokenTagger.score`. Rows of different tasks are
         runs of the graph of their own."""
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "first": first}
+        inputs = dict(zip(INPUTS, (input_ids, attention_mask, first), strict=False))
         if len(task_ids) == 1:
             return self._run(inputs, task_ids)
         found: Tensor | None = None
@@ -89,9 +103,7 @@ class OnnxTagger(nn.Module):
         return found
 
     def _run(self, inputs: dict[str, Tensor], task: Tensor) -> Tensor:
-        if len(self.config.tasks) > 1:
-            inputs = {**inputs, TASK: task}
-        given = {name: part.numpy() for name, part in inputs.items()}
+        given = {name: {**inputs, TASK: task}[name].numpy() for name in self._inputs}
         return torch.from_numpy(self._session.run(None, given)[0])
 
 
