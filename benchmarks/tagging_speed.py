@@ -1,4 +1,5 @@
-"""How fast text is tagged: the bundled taggers in float32 and int8, and spaCy, in turns in one run.
+"""How fast text is tagged: the bundled taggers in float32 and int8, the one on MiniLM also in ONNX
+(one task), and spaCy, in turns in one run.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/tagging_speed.py --data DIR --out FILE.json
 [--task snips --task atis] [--sentences 200]. Texts in, spans with offsets and scores out:
@@ -13,12 +14,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
 from hyperloader import Tagger
-from hyperloader.builtin import TAGGERS
+from hyperloader.builtin import MINILM, TAGGERS
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.evaluation.metrics import ScoredExample, score_examples
 from hyperloader.experiments.run.environment import environment
@@ -48,6 +50,12 @@ def main() -> None:
     for task, corpus in load_corpora(given.data, tasks).items():
         test = corpus.splits["test"]
         texts = [" ".join(e.words) for e in spread(test, given.sentences)]
+        taggers |= {
+            f"{name} onnx {precision}": in_onnx(taggers[f"{name} float32"], task, precision)
+            for name, backbone in TAGGERS.items()
+            for precision in ("float32", "int8")
+            if backbone == MINILM
+        }
         tags: dict[str, Tag] = {name: tag_of(tagger, task) for name, tagger in taggers.items()}
         tags["spacy float32"] = tag_of_spacy(corpus.labels("train"))
         found[task] = {
@@ -63,6 +71,12 @@ def main() -> None:
 def spread(sentences: Sequence[Example], count: int) -> list[Example]:
     """``count`` of them, evenly over the whole."""
     return list(sentences[:: max(1, len(sentences) // count)][:count])
+
+
+def in_onnx(tagger: Tagger, task: str, precision: str) -> Tagger:
+    with TemporaryDirectory() as folder:
+        tagger.save_onnx(folder, task, precision=precision)
+        return Tagger.from_pretrained(folder)
 
 
 def tag_of(tagger: Tagger, task: str) -> Tag:

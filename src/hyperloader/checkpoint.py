@@ -20,6 +20,7 @@ from hyperloader.errors import CheckpointError, ConfigError, NotInstalledError
 from hyperloader.model_card import recalibrated
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.pretrained import load_model, read_config, write_model
+from hyperloader.outputs.output import Output
 from hyperloader.outputs.registry import OUTPUTS
 from hyperloader.store import MANIFEST, Kind, atomic_folder, check_folder, file_hash, read_json
 from hyperloader.trust import is_path, load_tokenizer
@@ -33,6 +34,8 @@ CALIBRATION = "calibration.json"
 CARD = "README.md"
 CHECKPOINTS = "checkpoints"
 TRAINER = "trainer.json"
+# What values that a file should not have can raise.
+UNUSABLE = (ValidationError, KeyError, TypeError, ValueError, AttributeError, ConfigError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,27 @@ def write_checkpoint(
 ) -> None:
     """Write all files that :func:`load_checkpoint` needs into an existing ``folder``."""
     write_model(model, folder, whole, dtype)
+    write_codec(folder, codec, model.backbone_name)
+
+
+def write_codec(folder: Path, codec: Codec, backbone: str | None = None) -> None:
+    """Write labels and tokenizer, unless that comes with the ``backbone``, which is then needed."""
     about: dict[str, Any] = {"codec": codec.config.model_dump(mode="json"), "labels": codec.labels}
-    if is_packaged(model.backbone_name):
-        # It comes with the backbone, which has to be there anyway.
-        about["tokenizer_sha256"] = _tokenizer_hash(str(model.backbone_name))
+    if is_packaged(backbone):
+        about["tokenizer_sha256"] = _tokenizer_hash(str(backbone))
     else:
         codec.tokenizer.save_pretrained(folder / TOKENIZER)
     (folder / CODEC).write_text(json.dumps(about, indent=1))
+
+
+def read_codec(
+    folder: Path, output: Output[Any, Any], backbone: str | None = None, *, tagging_only: bool
+) -> Any:
+    """The codec that :func:`write_codec` wrote. Raises CheckpointError, KeyError or TypeError."""
+    about = read_json(folder / CODEC)
+    config = CodecConfig(**about["codec"])
+    place = _tokenizer_folder(folder, backbone, about.get("tokenizer_sha256"))
+    return output.codec(_tokenizer(place, tagging_only), about["labels"], config)
 
 
 def save_checkpoint(
@@ -89,7 +106,7 @@ def save_checkpoint(
     with atomic_folder(folder, Kind.CHECKPOINT, overwrite=overwrite) as temporary:
         write_checkpoint(temporary, model, codec, dtype, whole)
         if calibration is not None:
-            _write_calibration(temporary, calibration)
+            write_calibration(temporary, calibration)
         if card is not None:
             (temporary / CARD).write_text(card, encoding="utf-8")
 
@@ -110,7 +127,7 @@ def calibrate_checkpoint(folder: Path, calibration: Calibration) -> None:
             copy_function=_link,
             dirs_exist_ok=True,
         )
-        _write_calibration(temporary, calibration)
+        write_calibration(temporary, calibration)
         if (card := temporary / CARD).is_file():
             text = recalibrated(card.read_text(encoding="utf-8"), calibration)
             card.unlink()  # it may be the same file as the old one's
@@ -133,16 +150,15 @@ def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
         about_model = read_config(folder)
         output = OUTPUTS.named(str(about_model["output"]))
         model = load_model(output.model, folder, tagging_only=tagging_only, config=about_model)
-        about = read_json(folder / CODEC)
-        config = CodecConfig(**about["codec"])
-        place = _tokenizer_folder(folder, model.backbone_name, about.get("tokenizer_sha256"))
-        codec = output.codec(_tokenizer(place, tagging_only), about["labels"], config)
+        codec = read_codec(folder, output, model.backbone_name, tagging_only=tagging_only)
         output.check(model, codec)
     except NotInstalledError:
         raise
-    except (ValidationError, KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-        raise CheckpointError(f"{folder} is not usable: {error}; export it again") from error
-    return Checkpoint(model, codec, _read_calibration(folder / CALIBRATION))
+    except UNUSABLE as error:
+        raise CheckpointError(
+            f"{folder} is not usable: {reason(error)}; export it again"
+        ) from error
+    return Checkpoint(model, codec, read_calibration(folder / CALIBRATION))
 
 
 def checkpoint_folder(path: Path) -> Path:
@@ -192,20 +208,29 @@ def is_step_name(name: str) -> bool:
     return re.fullmatch(r"step-[0-9]{8,}", name) is not None
 
 
-def _read_calibration(path: Path) -> Calibration | None:
+def reason(error: Exception) -> str:
+    """What is wrong, in one line: of several wrong values the first."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def read_calibration(path: Path) -> Calibration | None:
+    """The calibration in the file ``path``; None where there is none. Raises CheckpointError."""
     if not path.exists():
         return None
     try:
         return Calibration(**read_json(path))
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
         raise CheckpointError(
-            f"{path} is not usable ({place}: {error.errors()[0]['msg']}); remove it and calibrate "
-            "again: hyperloader calibrate"
+            f"{path} is not usable ({reason(error)}); remove it and calibrate again: "
+            "hyperloader calibrate"
         ) from error
 
 
-def _write_calibration(folder: Path, calibration: Calibration) -> None:
+def write_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write ``calibration`` into ``folder``."""
     (folder / CALIBRATION).write_text(json.dumps(calibration.model_dump(mode="json"), indent=1))
 
 

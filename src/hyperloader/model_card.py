@@ -46,6 +46,7 @@ def model_card(
     license: str | None = None,
     metrics: Scores | None = None,
     sentences: Mapping[str, str] | None = None,
+    in_onnx: str | None = None,
 ) -> str:
     """Markdown with the YAML front matter that the Hugging Face Hub reads.
 
@@ -54,6 +55,7 @@ def model_card(
         license: such as ``apache-2.0``; left out if not given.
         metrics: what ``Tagger.evaluate`` gave, or the JSON of ``hyperloader evaluate --output``.
         sentences: an example for each task; default: those of the builtin tasks.
+        in_onnx: the precision of a tagger in ONNX; None: it is a checkpoint.
 
     Raises:
         ConfigError: ``metrics`` are not scores of this tagger's tasks.
@@ -69,7 +71,7 @@ def model_card(
     front = yaml.safe_dump(
         _front_matter(tagger, title, license, scores, sentences), sort_keys=False, width=1000
     )
-    body = "\n\n".join(_body(tagger, name, title, license, metrics, scores, sentences))
+    body = "\n\n".join(_body(tagger, name, title, license, metrics, scores, sentences, in_onnx))
     return f"---\n{front}---\n\n{body}\n"
 
 
@@ -129,6 +131,7 @@ def _body(
     metrics: Mapping[str, Any] | None,
     scores: Mapping[str, Mapping[str, float]],
     sentences: Mapping[str, str],
+    in_onnx: str | None,
 ) -> Iterator[str]:
     model, labels = tagger.model, tagger.codec.labels
     tasks = tuple(labels)
@@ -142,7 +145,8 @@ def _body(
     task, where = tasks[0], name or "path/to/this/folder"
     text = next((sentences[t] for t in tasks if t in sentences), "a sentence of yours")
     task = next((t for t in tasks if t in sentences), task)
-    yield "`pip install hyperloader`, then in Python"
+    package = "hyperloader" if in_onnx is None else "'hyperloader[onnx]'"
+    yield f"`pip install {package}`, then in Python"
     yield (
         "```python\n"
         "from hyperloader import Tagger\n\n"
@@ -179,6 +183,11 @@ def _body(
             f"- **Backbone**: {_backbone(model.backbone_name)}",
             f"- **Parameters**: {counts['total']:,}, of which {counts['trainable']:,} were trained",
             f"{_SCORES_OF_SPANS}{_calibrated(tagger.calibration)}",
+            *(
+                [f"- **Format**: ONNX in {in_onnx}, the backbone included; it cannot be trained"]
+                if in_onnx
+                else []
+            ),
             *([f"- **Licence**: {license}"] if license else []),
         ]
     )

@@ -1,7 +1,6 @@
 """The face that users see: texts in, spans with labels, character offsets and scores out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
@@ -11,13 +10,13 @@ import torch
 from hyperloader import hub, tagging
 from hyperloader.builtin import BUILTIN
 from hyperloader.calibration import Calibration
-from hyperloader.checkpoint import load_checkpoint, save_checkpoint
+from hyperloader.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint
 from hyperloader.codec.batch import stream_windows
 from hyperloader.codec.codec import Codec
-from hyperloader.errors import HyperloaderError, unknown
-from hyperloader.modeling.attached import AttachedModel
+from hyperloader.onnx_checkpoint import OnnxCheckpoint, is_onnx, load_onnx
 from hyperloader.outputs.decoded import decode_sentences
-from hyperloader.outputs.registry import output_of
+from hyperloader.outputs.registry import Answering, output_of
+from hyperloader.saving import Saving
 from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
 from hyperloader.words import SENTENCE_MARKS, check_rule, split_words
@@ -25,13 +24,11 @@ from hyperloader.words import SENTENCE_MARKS, check_rule, split_words
 if TYPE_CHECKING:
     from hyperloader.corpora.given import Labelled
     from hyperloader.evaluation.evaluate import Evaluation
-    from hyperloader.model_card import Scores
 
-STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _Context = TypeVar("_Context")
 
 
-class Tagger:
+class Tagger(Saving):
     """One model for all its tagging tasks. Threads may share it.
 
     Wherever a ``task`` is asked for, it may be omitted if the tagger has exactly one.
@@ -46,7 +43,7 @@ class Tagger:
     """
 
     def __init__(
-        self, model: AttachedModel, codec: Codec, calibration: Calibration | None = None
+        self, model: Answering, codec: Codec, calibration: Calibration | None = None
     ) -> None:
         self.model, self.codec, self.calibration = model.eval(), codec, calibration
         self._decoder = output_of(model).decoder(model, codec, self.temperatures)
@@ -91,7 +88,11 @@ class Tagger:
         check_rule(words)
         if revision is not None or hub.is_repository(path):
             path = hub.fetch(str(path), revision, cache_dir, local_files_only, token)
-        checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
+        checkpoint: Checkpoint | OnnxCheckpoint
+        if tagging_only and is_onnx(folder := checkpoint_folder(Path(path))):
+            checkpoint = load_onnx(folder)
+        else:
+            checkpoint = load_checkpoint(Path(path), tagging_only=tagging_only)
         if words is not None:
             checkpoint.codec.config = checkpoint.codec.config.model_copy(update={"words": words})
         tagging.place(checkpoint.model, device, precision)
@@ -296,68 +297,6 @@ class Tagger:
             self, data, split, tasks=tasks, batch_size=batch_size, advance=advance
         )
 
-    def save_pretrained(
-        self,
-        path: str | Path,
-        *,
-        precision: str = "float32",
-        whole: bool | None = None,
-        license: str | None = None,
-        metrics: "Scores | None" = None,
-        name: str | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        """Save model, labels, tokenizer, calibration and a model card as one folder, atomically.
-
-        Args:
-            precision: of the stored parameters: float32, or bfloat16 (half the space, rounded).
-            whole: store the frozen backbone too; default: only if no name brings it back.
-            license, metrics: for the model card; metrics are what :meth:`evaluate` gave.
-            name: ``owner/name`` on the Hub, for the card's examples; default: ``path``.
-            overwrite: replace a checkpoint that ``path`` holds; nothing else is ever replaced.
-
-        Raises:
-            TargetError: ``path`` holds something else, or (without ``overwrite``) a checkpoint.
-        """
-        from hyperloader.model_card import model_card
-
-        tagging.check_precision(precision, STORED)
-        card = model_card(self, name=name or Path(path).name, license=license, metrics=metrics)
-        save_checkpoint(
-            Path(path),
-            self.model,
-            self.codec,
-            STORED[precision],
-            self.calibration,
-            whole=whole,
-            card=card,
-            overwrite=overwrite,
-        )
-
-    def push_to_hub(
-        self,
-        repository: str,
-        *,
-        private: bool | None = None,
-        token: str | bool | None = None,
-        message: str = "Upload tagger",
-        precision: str = "float32",
-        license: str | None = None,
-        metrics: "Scores | None" = None,
-    ) -> str:
-        """Upload the tagger to the Hugging Face Hub, in one commit; the commit's address.
-
-        The repository ``owner/name`` is made if need be, ``private`` or as its owner's settings
-        say; of an earlier tagger in it nothing stays. A backbone that is a folder of this machine
-        is stored with the tagger. ``token``: default the one that ``hf auth login`` stored.
-
-        Raises:
-            CheckpointError: no access, or no connection.
-        """
-        about: dict[str, Any] = {"license": license, "metrics": metrics, "name": repository}
-        save = partial(self.save_pretrained, precision=precision, **about)
-        return hub.share(save, repository, private=private, token=token, message=message)
-
     def __repr__(self) -> str:
         backbone = self.model.backbone_name or "a backbone of its own"
         tasks = tagging.shown(self.tasks)
@@ -398,10 +337,4 @@ class Tagger:
 
     def _known(self, task: str | None) -> str:
         """``task``, or the only one."""
-        if task is None:
-            if len(self.tasks) > 1:
-                raise HyperloaderError(f"give a task (one of: {', '.join(self.tasks)})")
-            return self.tasks[0]
-        if task not in self.tasks:
-            raise HyperloaderError(unknown("task", task, self.tasks))
-        return task
+        return tagging.known_task(task, self.tasks)

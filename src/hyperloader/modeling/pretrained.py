@@ -104,7 +104,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: missing, incomplete, damaged, or of a format that is not known.
     """
-    check_folder(folder)
+    if check_folder(folder).kind == Kind.ONNX:
+        raise CheckpointError(
+            f"{folder} holds a tagger in ONNX, which tags and does nothing else; give the run or "
+            "the checkpoint that it was exported from"
+        )
     config = read_json(folder / CONFIG)
     if config.get("format") == 1:
         config = _from_format_1(config)

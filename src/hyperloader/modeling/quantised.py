@@ -42,6 +42,11 @@ def quantise(model: AttachedModel) -> int:
     return len(chosen)
 
 
+def is_quantised(model: AttachedModel) -> bool:
+    """Whether :func:`quantise` has changed ``model``."""
+    return any("forward" in vars(m) for m in model.backbone.modules() if isinstance(m, nn.Linear))
+
+
 def _product(packed: Any, x: Tensor) -> Tensor:
     # Seven bits for inputs: with eight, processors without VNNI would overflow.
     return torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)

@@ -1,14 +1,18 @@
 """The ways of answering by name, and which of them a model has."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from hyperloader.backbones.family import Family
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.output import Output
 from hyperloader.outputs.sentt.output import SentT
+from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
 from hyperloader.outputs.token_tags.output import TokenTags
 from hyperloader.registry import Registry
+
+# What answers: a model, or what runs an exported one.
+Answering: TypeAlias = AttachedModel | OnnxTagger
 
 OUTPUTS: Registry[Output[Any, Any]] = Registry("output", (SentT(), TokenTags()))
 
@@ -18,6 +22,6 @@ def output_for(config: ModelConfig, family: Family) -> Output[Any, Any]:
     return OUTPUTS.named(config.output or family.output)
 
 
-def output_of(model: AttachedModel) -> Output[Any, Any]:
+def output_of(model: Answering) -> Output[Any, Any]:
     """How ``model`` answers. Raises ConfigError where it does not (it has no output)."""
     return OUTPUTS.named(str(model.output))

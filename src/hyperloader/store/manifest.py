@@ -14,13 +14,14 @@ _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 # The model card: nothing reads it, and people edit it, on the Hub's pages too.
 PROSE = "README.md"
 # What a loader would look at if it lay in a folder, be it listed or not.
-_LOADABLE = (".json", ".jinja", ".model", ".safetensors", ".py", *_PICKLES)
+_LOADABLE = (".json", ".jinja", ".model", ".safetensors", ".onnx", ".py", *_PICKLES)
 
 
 class Kind(StrEnum):
     """What a folder with a manifest is."""
 
     CHECKPOINT = "checkpoint"  # tags by itself: a model with its labels and its tokenizer
+    ONNX = "tagger in ONNX"
     MODEL = "model"
     BACKBONE = "backbone"
     PREPARED = "prepared text"

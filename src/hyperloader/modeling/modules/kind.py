@@ -74,6 +74,12 @@ class Kind(ABC):
         """
         raise TypeError(f"{self.name} adds nothing to a module's output")
 
+    def merged(self, w: ModuleWeights, config: "ModelConfig") -> Tensor | None:
+        """What a hooked linear layer's weight (outputs, inputs) has to grow by to answer alone as
+        it does with one set of weights ``w``, which is what :meth:`change` adds; None (the
+        default): no such matrix does."""
+        return None
+
     def hook(self, module: nn.Module, site: Site, join: Join, config: "ModelConfig") -> bool:
         """Hook ``module`` in a way of its own; False (the default): :meth:`change` is joined."""
         return False

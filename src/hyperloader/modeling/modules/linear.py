@@ -35,7 +35,7 @@ def rows_of(weight: Tensor, batch: int) -> Tensor:
     """
     if weight.shape[0] == batch:
         return weight
-    times, rest = divmod(batch, weight.shape[0])
+    times, rest = batch // weight.shape[0], batch % weight.shape[0]
     if rest:
         raise ValueError(f"{weight.shape[0]} sets of weights do not fit a batch of {batch} rows")
     return weight.repeat_interleave(times, dim=0)

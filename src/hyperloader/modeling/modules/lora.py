@@ -52,6 +52,10 @@ class Lora(Kind):
         """See :meth:`Kind.change`."""
         return lora(x, w, config.lora_scale)
 
+    def merged(self, w: LoraWeights, config: "ModelConfig") -> Tensor | None:
+        """See :meth:`Kind.merged`: scale * B A, unless a gate looks at the input."""
+        return None if w.gate_weight is not None else config.lora_scale * (w.b[0] @ w.a[0])
+
 
 def lora(x: Tensor, w: LoraWeights, scale: float) -> Tensor:
     """scale * B A x: x is (batch, length, in), the result (batch, length, out).

@@ -14,6 +14,7 @@ from hyperloader.outputs.decoded import DecodedWindow, max_tokens_on
 from hyperloader.outputs.token_tags.chain import Floats, Lattice, Lengths
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
 from hyperloader.outputs.token_tags.rows import pack
 from hyperloader.outputs.token_tags.single import SingleWords
 from hyperloader.tags import parse_tags
@@ -47,7 +48,7 @@ class TagDecoder:
 
     def __init__(
         self,
-        model: TokenTagger,
+        model: TokenTagger | OnnxTagger,
         codec: TokenCodec,
         temperatures: Mapping[str, float] | None = None,
     ) -> None:

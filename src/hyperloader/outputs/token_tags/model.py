@@ -122,7 +122,7 @@ class TokenTagger(AttachedModel):
         """Logits with the weights that are in force; arguments as of :meth:`forward`."""
         told = {} if places is None else self.family.told_places(self.backbone, places) or {}
         states = self.backbone(input_ids, attention_mask=attention_mask, **told).last_hidden_state
-        rows = torch.arange(len(first), device=first.device)[:, None]
+        rows = torch.arange(first.shape[0], device=first.device)[:, None]
         words = self.dropout(states[rows, first])
         logits = active.apply_at(HEAD, tag_logits, words)
         used = (

@@ -18,6 +18,7 @@ from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.decoder import TagDecoder
 from hyperloader.outputs.token_tags.loss import TagLoss
 from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
 from hyperloader.outputs.token_tags.rows import pack
 
 
@@ -37,7 +38,7 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         """See :meth:`Output.build`."""
         return TokenTagger(backbone, config, backbone_name, tags=_counts(codec))
 
-    def check(self, model: TokenTagger, codec: TokenCodec) -> None:
+    def check(self, model: TokenTagger | OnnxTagger, codec: TokenCodec) -> None:
         """See :meth:`Output.check`."""
         for task, count in _counts(codec).items():
             if model.tags.get(task) != count:
@@ -52,7 +53,7 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
 
     def decoder(
         self,
-        model: TokenTagger,
+        model: TokenTagger | OnnxTagger,
         codec: TokenCodec,
         temperatures: Mapping[str, float] | None = None,
     ) -> TagDecoder:

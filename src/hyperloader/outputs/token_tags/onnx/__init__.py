@@ -1,0 +1,1 @@
+"""Token tags in ONNX: :mod:`graph` makes a file of a model, :mod:`model` runs it."""

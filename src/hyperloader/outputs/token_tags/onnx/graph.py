@@ -1,0 +1,231 @@
+"""From a model with a tagging head to a graph in ONNX that needs neither torch nor its backbone.
+
+Weights from a source are constants of the graph. Of one task LoRA is part of the projections that
+it changes; of several, the ``task`` input picks the weights among those of all tasks.
+"""
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from hyperloader.backbones.joins import added
+from hyperloader.errors import ConfigError
+from hyperloader.modeling import active
+from hyperloader.modeling.attach import SiteHook
+from hyperloader.modeling.attached import HEAD
+from hyperloader.modeling.quantised import is_quantised
+from hyperloader.outputs.token_tags.model import TokenTagger
+from hyperloader.outputs.token_tags.onnx.model import (
+    INPUTS,
+    MAKES,
+    TASK,
+    check_installed,
+    open_graph,
+)
+
+# How far logits of the graph may be from those of the model; sums are taken in another order.
+NEAR = 1e-3
+
+
+class Graph(nn.Module):
+    """A copy of ``model`` for some of its tasks, with their weights as constants."""
+
+    numbers: Tensor
+
+    def __init__(self, model: TokenTagger, tasks: Sequence[str]) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model)
+        ids = torch.tensor([model.config.tasks.index(task) for task in tasks])
+        self.register_buffer("numbers", ids)
+        self.weights = self.model.weights(ids)
+        del self.model.source  # all that it makes is there
+        if len(tasks) == 1:
+            self._merge()
+            most = model.tags[tasks[0]]
+        else:
+            most = max(model.tags[task] for task in tasks)
+        head = self.weights[HEAD]
+        self.weights[HEAD] = type(head)(*(part[:, :most] for part in head))
+        # The stand-in of a BERT looks at a mask of tokens to see whether there is padding.
+        places = torch.zeros(1, 1, dtype=torch.long)
+        self.adds_mask = model.family.told_places(self.model.backbone, places) is not None
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        first: Tensor,
+        task: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (batch, words, T) of ``input_ids`` (batch, length), an ``attention_mask``
+        (batch, length) and ``first`` (batch, words), for number ``task`` (1,) of the tasks."""
+        mask = attention_mask
+        if self.adds_mask:
+            hidden = (attention_mask == 0)[:, None, None]
+            mask = hidden * torch.finfo(torch.float32).min
+        weights, number = self.weights, self.numbers
+        if task is not None:
+            weights, number = active.of_rows(weights, task), self.numbers[task]
+        with active.activate(weights):
+            return self.model.score(input_ids, mask, task_ids=number, first=first)
+
+    def _merge(self) -> None:
+        """Put into linear layers what the modules at them add to their weights."""
+        model = self.model
+        if any(True for _ in model.family.apart(model.backbone)):
+            return  # such a layer is also used without its modules
+        for module in model.backbone.modules():
+            for key, hook in list(module._forward_hooks.items()):
+                if not (isinstance(hook, SiteHook) and isinstance(module, nn.Linear)):
+                    continue
+                change = hook.kind.merged(self.weights[hook.site], hook.config)
+                if hook.spot.join is added and change is not None:
+                    module.weight.chunk(hook.spot.parts)[hook.spot.part].add_(change)
+                    del module._forward_hooks[key]
+
+
+def write_graph(model: TokenTagger, tasks: Sequence[str], path: Path, precision: str) -> None:
+    """Write the graph of ``model`` for ``tasks`` as the file ``path``.
+
+    Args:
+        precision: float32, or int8: the backbone's linear layers multiply in int8; generated
+            weights, embeddings, norms and the head stay as they are.
+
+    Raises:
+        NotInstalledError: a package of the extra ``onnx`` is lacking.
+        ConfigError: the model cannot be exported, or the graph would answer otherwise.
+    """
+    check_installed(MAKES)
+    with TemporaryDirectory() as temporary, _quiet(), torch.no_grad():
+        model = _plain(model)
+        graph = Graph(model, tasks)
+        whole = Path(temporary) / "model.onnx" if precision == "int8" else path
+        backbone = type(model.backbone).__name__
+        try:
+            _traced(graph).save(whole)
+        except Exception as error:  # exporters raise whatever they meet
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConfigError(
+                f"a {backbone} with {model.config.method!r} cannot be exported: {reason[:200]}; "
+                "save the tagger as a checkpoint"
+            ) from error
+        if (far := _difference(model, tasks, whole)) > NEAR:
+            raise ConfigError(
+                f"in ONNX a {backbone} with {model.config.method!r} answers otherwise (logits "
+                f"differ by {far:.2g}); save the tagger as a checkpoint"
+            )
+        if precision == "int8":
+            _quantise(graph.model.backbone, whole, path)
+
+
+def _plain(model: TokenTagger) -> TokenTagger:
+    """A copy of ``model`` in float32 on the CPU. Raises ConfigError where it cannot be a graph."""
+    if model.reads_input:
+        raise ConfigError(
+            f"the weights of {model.config.method!r} depend on the text, so they cannot be "
+            "constants of a graph; save the tagger as a checkpoint"
+        )
+    if is_quantised(model):
+        raise ConfigError("the tagger computes in int8 already; load it in float32 to export it")
+    return copy.deepcopy(model).to("cpu", torch.float32).eval().requires_grad_(False)
+
+
+def _traced(graph: Graph) -> Any:
+    most = graph.model.family.max_tokens(graph.model.backbone)
+    batch, length, words = Dim("batch"), Dim("length", max=most), Dim("words")
+    given = (*_example(2, 7, 3), torch.tensor([0]))[: 4 if len(graph.numbers) > 1 else 3]
+    tokens: Any = {0: batch, 1: length}
+    shapes = (tokens, tokens, {0: batch, 1: words}, {})[: len(given)]
+    program = torch.export.export(graph, given, dynamic_shapes=shapes, strict=False)
+    return torch.onnx.export(
+        program,
+        dynamo=True,
+        input_names=INPUTS[: len(given)],
+        output_names=["logits"],
+        dynamic_shapes=shapes,  # for the names of the axes
+        verbose=False,
+    )
+
+
+def _example(batch: int, length: int, words: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Sentences of any tokens, the last of them shorter: the first three of the inputs."""
+    ids = torch.arange(batch * length).reshape(batch, length)
+    mask = torch.ones_like(ids)
+    mask[-1, length - 1 :] = 0
+    return ids, mask, torch.arange(words).expand(batch, words) % (length - 1)
+
+
+def _difference(model: TokenTagger, tasks: Sequence[str], path: Path) -> float:
+    """The largest difference between the logits of ``model`` and those of the file ``path``."""
+    session, worst, task = open_graph(path), 0.0, tasks[-1]
+    for batch, length, words in ((1, 4, 2), (3, 11, 5)):
+        ids, mask, first = _example(batch, length, words)
+        expected = model(ids, mask, first=first, task_ids=model.task_ids(task)).logits
+        given = (ids, mask, first, torch.tensor([len(tasks) - 1]))
+        inputs = {name: part.numpy() for name, part in zip(INPUTS, given, strict=True)}
+        if len(tasks) == 1:
+            del inputs[TASK]
+        found = torch.from_numpy(session.run(None, inputs)[0])
+        used = model.tags[task]
+        if found.shape[:2] != first.shape or found[..., used:].isfinite().any():
+            return float("inf")
+        apart = (found[..., :used] - expected[..., :used]).abs().max().nan_to_num(float("inf"))
+        worst = max(worst, float(apart))
+    return worst
+
+
+def _quantise(backbone: nn.Module, whole: Path, path: Path) -> None:
+    """Write the graph ``whole`` with the linear layers of ``backbone`` in int8 as ``path``."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # A graph has no names of layers, so they are found by their weights.
+    linear = {
+        _digest(matrix.numpy())
+        for layer in backbone.modules()
+        if isinstance(layer, nn.Linear)
+        for matrix in (layer.weight, layer.weight.t())
+    }
+    graph = onnx.load(whole).graph
+    layers = {
+        weight.name
+        for weight in graph.initializer
+        if _digest(onnx.numpy_helper.to_array(weight)) in linear
+    }
+    quantize_dynamic(
+        whole,
+        path,
+        per_channel=True,
+        # Seven bits for weights: with eight, processors without VNNI would overflow.
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+        op_types_to_quantize=["MatMul", "Gemm"],
+        nodes_to_quantize=[node.name for node in graph.node if not layers.isdisjoint(node.input)],
+    )
+
+
+def _digest(matrix: Any) -> bytes:
+    return sha256(matrix.tobytes()).digest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the notes of the exporters, which are for their own developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

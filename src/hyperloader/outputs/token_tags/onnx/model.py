@@ -1,0 +1,138 @@
+"""A tagging head on an encoder, run by onnxruntime: what the decoder asks of a model, no more."""
+
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from hyperloader.errors import CheckpointError, HyperloaderError, NotInstalledError, unknown
+from hyperloader.modeling.attached import Tasks
+from hyperloader.modeling.config import ModelConfig
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+TASK = "task"
+# What a graph takes; the last one where it has several tasks.
+INPUTS = ("input_ids", "attention_mask", "first", TASK)
+RUNS, MAKES = ("onnxruntime",), ("onnxruntime", "onnx", "onnxscript")
+
+
+class OnnxAbout(BaseModel):
+    """What is known of a graph besides what it computes.
+
+    Attributes:
+        config: the model's, with the tasks of the graph, in its order.
+        tags: how many tags each task has.
+        by_token: see :attr:`~hyperloader.modeling.attached.AttachedModel.by_token`.
+        backbone: what it was made of.
+        precision: ``float32`` or ``int8``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    config: ModelConfig
+    tags: dict[str, int]
+    by_token: bool
+    backbone: str
+    precision: str
+
+
+class OnnxTagger(nn.Module):
+    """Stands in for a :class:`~hyperloader.outputs.token_tags.model.TokenTagger` where tags are
+    decoded. Threads may share it; it is on the CPU, has no parameters and cannot be trained.
+
+    Raises:
+        ValueError: ``session`` runs another graph than the one that is spoken of.
+    """
+
+    output = "token_tags"
+    device = torch.device("cpu")
+
+    def __init__(self, session: "InferenceSession", about: OnnxAbout) -> None:
+        super().__init__()
+        self.about, self.config, self.tags = about, about.config, about.tags
+        self.by_token = about.by_token
+        self.backbone_name = f"{about.backbone} in ONNX ({about.precision})"
+        self._session = session
+        takes = tuple(sorted(part.name for part in session.get_inputs()))
+        most = max(about.tags.values())
+        if takes != tuple(sorted(self._inputs)) or session.get_outputs()[0].shape[-1] != most:
+            raise ValueError(f"the graph is not one of {len(self.config.tasks)} tasks, {most} tags")
+
+    @property
+    def _inputs(self) -> tuple[str, ...]:
+        return INPUTS if len(self.config.tasks) > 1 else INPUTS[:-1]
+
+    def task_ids(self, tasks: Tasks) -> Tensor:
+        """See :meth:`AttachedModel.task_ids`."""
+        if isinstance(tasks, Tensor):
+            return tasks.reshape(-1)
+        names = [tasks] if isinstance(tasks, str) else list(tasks)
+        for name in names:
+            if name not in self.config.tasks:
+                raise HyperloaderError(unknown("task", name, self.config.tasks))
+        if len(set(names)) == 1:
+            names = names[:1]
+        return torch.tensor([self.config.tasks.index(name) for name in names])
+
+    def in_runs(self, task_ids: Tensor) -> AbstractContextManager[None]:
+        """Nothing has to be put in force: the weights of every task are in the graph."""
+        return nullcontext()
+
+    def score(
+        self, input_ids: Tensor, attention_mask: Tensor, *, task_ids: Tensor, first: Tensor
+    ) -> Tensor:
+        """Logits (batch, words, T): see :meth:`TokenTagger.score`. Rows of different tasks are
+        runs of the graph of their own."""
+        inputs = dict(zip(INPUTS, (input_ids, attention_mask, first), strict=False))
+        if len(task_ids) == 1:
+            return self._run(inputs, task_ids)
+        found: Tensor | None = None
+        for task in task_ids.unique():
+            rows = task_ids == task
+            logits = self._run({name: part[rows] for name, part in inputs.items()}, task[None])
+            if found is None:
+                found = logits.new_empty(*first.shape, logits.shape[-1])
+            found[rows] = logits
+        assert found is not None
+        return found
+
+    def _run(self, inputs: dict[str, Tensor], task: Tensor) -> Tensor:
+        given = {name: {**inputs, TASK: task}[name].numpy() for name in self._inputs}
+        return torch.from_numpy(self._session.run(None, given)[0])
+
+
+def check_installed(packages: tuple[str, ...]) -> None:
+    """Raise NotInstalledError where one of :data:`RUNS` or :data:`MAKES` is not installed."""
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise NotInstalledError(
+            f"taggers in ONNX need the package {missing[0]}, which is not installed; "
+            "pip install 'hyperloader[onnx]'"
+        )
+
+
+def open_graph(path: Path) -> "InferenceSession":
+    """What runs the graph in the file ``path``, with as many threads as torch has.
+
+    Raises:
+        NotInstalledError: there is no onnxruntime.
+        CheckpointError: the file holds no graph that it can run.
+    """
+    check_installed(RUNS)
+    import onnxruntime
+
+    options: Any = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    options.log_severity_level = 3  # errors
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # it has a class of its own for every reason, and no common one
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"onnxruntime cannot run {path}: {reason}; export it again with this version"
+        ) from error
