@@ -35,6 +35,7 @@ LEARNING: dict[str, dict[str, Any]] = {
         "training.learning_rate": 5e-3,
         "training.backbone_learning_rate": 2e-3,
         "training.steps": 800,
+        "dropout": 0.1,
         "model.train_backbone": "all",
     },
     "adapter": {"training.learning_rate": 3e-3},
