@@ -143,13 +143,15 @@ def test_a_copy_without_weights_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert backbone_path("google-t5/t5-base") == "google-t5/t5-base"
 
 
-def test_the_model_card_states_what_the_results_say() -> None:
+@pytest.mark.parametrize(
+    ("results", "tasks"),
+    [("builtin-tagger", NAMES["builtin-t5"]), ("minilm-tagger", NAMES["builtin-minilm"])],
+)
+def test_the_model_card_states_what_the_results_say(results: str, tasks: tuple[str, ...]) -> None:
     root = Path(hyperloader.__file__).parent
     card = (root / "builtin" / "MODEL_CARD.md").read_text()
-    scores = json.loads(
-        (root.parent.parent / "results" / "builtin-tagger" / "scores.json").read_text()
-    )
-    for task in TASKS:
-        score = scores["tasks"][task]
+    scores = json.loads((root.parent.parent / "results" / results / "scores.json").read_text())
+    assert tuple(scores["tasks"]) == tasks
+    for task, score in scores["tasks"].items():
         assert f"{score['default']['f1']:.4f}" in card, task
         assert f"{score['strict']['f1']:.4f}" in card, task
