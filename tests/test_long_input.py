@@ -170,13 +170,17 @@ def test_few_windows_are_there_at_once(texts: list[str]) -> None:
     counts: list[int] = []
     decode = SentTDecoder.decode
 
+    def alive() -> int:
+        return sum(type(thing) is EncodedWindow for thing in gc.get_objects())
+
     def spy(
         self: SentTDecoder, windows: Sequence[EncodedWindow], **options: int
     ) -> list[DecodedWindow]:
-        counts.append(sum(type(thing) is EncodedWindow for thing in gc.get_objects()))
+        counts.append(alive() - before)
         return decode(self, windows, **options)
 
     expected = SHORT.tag(texts, "one", batch_size=4, alternatives=2)
+    before = alive()  # what other tests hold
     with (
         mock.patch.object(SentTDecoder, "decode", spy),
         mock.patch.object(decoded, "AT_ONCE", 16),

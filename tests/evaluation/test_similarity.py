@@ -102,7 +102,7 @@ def test_the_command(found: Similarity, tmp_path: Path) -> None:
     document = json.loads(done.out)
     assert document["cosines"] == found.matrices
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
-    done = cli("similarity")
+    done = cli("similarity", "builtin-t5")
     assert all(kind in done.out for kind in KINDS)
     cosine = found.matrices["generated LoRA"][0][1]
     assert f"{cosine:.2f}" in done.out
