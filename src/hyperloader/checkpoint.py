@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +36,6 @@ CALIBRATION = "calibration.json"
 CARD = "README.md"
 CHECKPOINTS = "checkpoints"
 TRAINER = "trainer.json"
-# What values that a file should not have can raise.
-UNUSABLE = (ValidationError, KeyError, TypeError, ValueError, AttributeError, ConfigError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +146,12 @@ def load_checkpoint(path: Path, *, tagging_only: bool = False) -> Checkpoint:
         CheckpointError: nothing there, incomplete, damaged or a pickle.
     """
     folder = checkpoint_folder(path)
-    try:
+    with usable(folder):
         about_model = read_config(folder)
         output = OUTPUTS.named(str(about_model["output"]))
         model = load_model(output.model, folder, tagging_only=tagging_only, config=about_model)
         codec = read_codec(folder, output, model.backbone_name, tagging_only=tagging_only)
         output.check(model, codec)
-    except NotInstalledError:
-        raise
-    except UNUSABLE as error:
-        raise CheckpointError(
-            f"{folder} is not usable: {reason(error)}; export it again"
-        ) from error
     return Checkpoint(model, codec, read_calibration(folder / CALIBRATION))
 
 
@@ -208,7 +202,20 @@ def is_step_name(name: str) -> bool:
     return re.fullmatch(r"step-[0-9]{8,}", name) is not None
 
 
-def reason(error: Exception) -> str:
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Turn what values that ``folder`` should not have raise into a CheckpointError."""
+    try:
+        yield
+    except NotInstalledError:
+        raise
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        raise CheckpointError(
+            f"{folder} is not usable: {_reason(error)}; export it again"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
     """What is wrong, in one line: of several wrong values the first."""
     if not isinstance(error, ValidationError):
         return str(error)
@@ -224,7 +231,7 @@ def read_calibration(path: Path) -> Calibration | None:
         return Calibration(**read_json(path))
     except ValidationError as error:
         raise CheckpointError(
-            f"{path} is not usable ({reason(error)}); remove it and calibrate again: "
+            f"{path} is not usable ({_reason(error)}); remove it and calibrate again: "
             "hyperloader calibrate"
         ) from error
 

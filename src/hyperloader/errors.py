@@ -38,6 +38,11 @@ class TrainingError(HyperloaderError):
     """Training stopped because going on would be wrong (a NaN, a changed corpus)."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's ``error`` says, in one line that is not too long."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """One line for an unknown name: what it was, the nearest match, all the choices."""
     choices = list(known)

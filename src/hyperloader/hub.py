@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hyperloader.errors import CheckpointError
+from hyperloader.errors import CheckpointError, first_line
 
 FETCHED = ("*.safetensors", "*.json", "README.md")
 # What an earlier version of a shared tagger may have left behind and this one does not have.
@@ -113,7 +113,7 @@ def _explained(repository: str, revision: str | None) -> Iterator[None]:
         ) from error
     except errors.HFValidationError as error:
         raise CheckpointError(
-            f"{repository!r} is no name on the Hub: {_first(error)}; write owner/name"
+            f"{repository!r} is no name on the Hub: {first_line(error)}; write owner/name"
         ) from error
     except errors.LocalEntryNotFoundError as error:
         raise CheckpointError(
@@ -122,9 +122,5 @@ def _explained(repository: str, revision: str | None) -> Iterator[None]:
         ) from error
     except (errors.HTTPError, OSError) as error:
         raise CheckpointError(
-            f"the Hub did not answer for {wanted}: {_first(error)}; try again later"
+            f"the Hub did not answer for {wanted}: {first_line(error)}; try again later"
         ) from error
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -12,16 +12,15 @@ from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import (
     CALIBRATION,
     CARD,
-    UNUSABLE,
     Checkpoint,
     read_calibration,
     read_codec,
-    reason,
+    usable,
     write_calibration,
     write_codec,
 )
 from hyperloader.codec.codec import Codec
-from hyperloader.errors import CheckpointError, ConfigError, NotInstalledError, unknown
+from hyperloader.errors import CheckpointError, ConfigError, unknown
 from hyperloader.model_card import Scores, model_card
 from hyperloader.outputs.registry import output_of
 from hyperloader.outputs.token_tags.model import TokenTagger
@@ -115,7 +114,7 @@ def load_onnx(folder: Path) -> OnnxCheckpoint:
         CheckpointError: incomplete, damaged, or written by a later version.
     """
     check_folder(folder)
-    try:
+    with usable(folder):
         document = read_json(folder / ABOUT)
         if (form := document.pop("format", None)) != FORMAT:
             raise CheckpointError(
@@ -127,10 +126,4 @@ def load_onnx(folder: Path) -> OnnxCheckpoint:
         output = output_of(model)
         codec = read_codec(folder, output, tagging_only=True)
         output.check(model, codec)
-    except NotInstalledError:
-        raise
-    except UNUSABLE as error:
-        raise CheckpointError(
-            f"{folder} is not usable: {reason(error)}; export it again"
-        ) from error
     return OnnxCheckpoint(model, codec, read_calibration(folder / CALIBRATION))

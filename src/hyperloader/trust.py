@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hyperloader.builtin import BUILTIN, MINILM
-from hyperloader.errors import CheckpointError, ConfigError, HyperloaderError
+from hyperloader.errors import CheckpointError, ConfigError, HyperloaderError, first_line
 from hyperloader.store import read_bytes, read_json
 from hyperloader.yamls import load_yaml
 
@@ -193,7 +193,7 @@ def load_config(name: str) -> "PretrainedConfig":
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # a damaged file can make a library raise anything
-        raise ValueError(_first_line(error)) from error
+        raise ValueError(first_line(error)) from error
     check_settings(config.to_dict(), name)
     return config
 
@@ -211,11 +211,7 @@ def load_tokenizer(name: Path | str) -> "PreTrainedTokenizerBase":
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # a damaged file can make a library raise anything
-        raise ValueError(_first_line(error)) from error
+        raise ValueError(first_line(error)) from error
     for note in ORIGIN:
         tokenizer.init_kwargs.pop(note, None)
     return tokenizer
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from helpers import SENTENCES, tiny_codec
-from hyperloader.benchmarks.contenders import Trial, has_spacy, spacy_ner
+from hyperloader.benchmarks.contenders import Trial, spacy_ner
 from hyperloader.benchmarks.decoding import run_benchmark
 from hyperloader.benchmarks.models import MeasuredModel, ModelSpec, PlantedScorer, shape_subject
 from hyperloader.benchmarks.timing import Contender, in_fresh_process, take_turns
@@ -158,8 +158,6 @@ def test_what_cannot_be_measured_is_said(arguments: list[str], message: str) -> 
 
 
 def test_spacy_reads_the_same_words() -> None:
-    if not has_spacy():
-        pytest.skip("NOT TESTED: spaCy is not installed (its time beside the decoder's)")
     trial = Trial(shape_subject("tiny"))
     sentences = trial.middle(3)
     contender = spacy_ner(trial, sentences)

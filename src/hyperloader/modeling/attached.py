@@ -62,10 +62,10 @@ class AttachedModel(nn.Module):
         found = self.family.find_sites(backbone, self.method.places)
         sites = served_sites(self.method.parts, found)
         parts, made_for = self.method.parts, self.family.sizes(sites)
-        self._head = "no head"
+        self._head_prefix = ""
         if tags:  # no module is hooked for a head
             # The last source, or the only one.
-            self._head = f"source.sources.{len(parts)}." if parts else "source."
+            self._head_prefix = f"source.sources.{len(parts)}." if parts else "source."
             parts = (*parts, HEADS[config.head])
             made_for[HEAD] = Sizes(self.family.width(backbone), tags)
         first_norm = self.family.first_norm
@@ -125,13 +125,7 @@ class AttachedModel(nn.Module):
         """
         if isinstance(tasks, Tensor):
             return tasks.to(self.device).reshape(-1)
-        names = [tasks] if isinstance(tasks, str) else list(tasks)
-        for name in names:
-            if name not in self.config.tasks:
-                raise HyperloaderError(unknown("task", name, self.config.tasks))
-        if len(set(names)) == 1:
-            names = names[:1]
-        return torch.tensor([self.config.tasks.index(n) for n in names], device=self.device)
+        return task_numbers(tasks, self.config.tasks).to(self.device)
 
     def weights(self, task_ids: Tensor) -> SiteWeights:
         """The weights of every site for ``task_ids`` (G,), with leading dimension G.
@@ -208,7 +202,9 @@ class AttachedModel(nn.Module):
 
     def head_names(self) -> set[str]:
         """Names of the parameters that the weights of a tagging head come from."""
-        return {name for name, _ in self.named_parameters() if name.startswith(self._head)}
+        if not (prefix := self._head_prefix):
+            return set()
+        return {name for name, _ in self.named_parameters() if name.startswith(prefix)}
 
     def trainable_names(self) -> list[str]:
         """Names of the parameters that training changes (tied ones once)."""
@@ -220,3 +216,18 @@ class AttachedModel(nn.Module):
             "trainable": sum(p.numel() for p in self.parameters() if p.requires_grad),
             "total": sum(p.numel() for p in self.parameters()),
         }
+
+
+def task_numbers(tasks: str | Sequence[str], known: Sequence[str]) -> Tensor:
+    """The places of ``tasks`` among the ``known``: (1,) where all are one task, else one per row.
+
+    Raises:
+        HyperloaderError: an unknown task; the message lists the known ones.
+    """
+    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    for name in names:
+        if name not in known:
+            raise HyperloaderError(unknown("task", name, known))
+    if len(set(names)) == 1:
+        names = names[:1]
+    return torch.tensor([known.index(name) for name in names])

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from hyperloader import trust
 from hyperloader.codec.pieces import WordPieces
 from hyperloader.codec.tokenizer import train_tokenizer
-from hyperloader.errors import ConfigError
+from hyperloader.errors import ConfigError, first_line
 from hyperloader.pretraining.recipe import TokenizerSection
 from hyperloader.pretraining.text import TextFile, is_held_out, read_lines
 from hyperloader.tags import INSIDE, OUTSIDE
@@ -77,7 +77,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = trust.load_tokenizer(name)
     except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise ConfigError(
             f"the tokenizer {name!r} cannot be loaded ({reason}); give a folder made by "
             "save_pretrained"

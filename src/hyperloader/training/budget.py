@@ -24,7 +24,7 @@ class Budget:
 
     @property
     def used(self) -> float:
-        """Seconds used, in this session and before."""
+        """Seconds used, in this process and before."""
         return self._clock() - self._started
 
     def share(self, used: float) -> float:

@@ -8,15 +8,14 @@ layer, second sentences.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hyperloader.backbones.activations import OWN
-from hyperloader.backbones.blank import Embedding, Linear
-from hyperloader.errors import HyperloaderError
+from hyperloader.backbones.light import Embedding, Encoded, Linear, tagging_only
 
 PREFIX = "bert."  # of the names in files that hold a head of pre-training, too
 
@@ -56,12 +55,6 @@ def read_config(settings: Mapping[str, Any]) -> LightConfig | None:
     if not known or not absolute or settings.get("is_decoder") or None in needed.values():
         return None
     return LightConfig(**needed, settings=settings)  # type: ignore[arg-type]
-
-
-class Encoded(NamedTuple):
-    """``last_hidden_state`` (batch, length, d)."""
-
-    last_hidden_state: Tensor
 
 
 class Embeddings(nn.Module):
@@ -213,12 +206,7 @@ class LightBert(nn.Module):
                 )[:, None, None]
         return Encoded(self.encoder(x, mask))
 
-    def gradient_checkpointing_enable(self, *_: Any, **__: Any) -> NoReturn:
-        """Raises HyperloaderError: it does not train."""
-        raise HyperloaderError(
-            "this model was loaded for tagging only and cannot train; load it with "
-            "TokenTagger.from_pretrained, or Tagger.from_pretrained(…, tagging_only=False)"
-        )
+    gradient_checkpointing_enable = tagging_only
 
     @property
     def device(self) -> torch.device:

@@ -9,15 +9,14 @@ without: dropout, the decoder's own forward pass, generation.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hyperloader.backbones.activations import OWN
-from hyperloader.backbones.blank import Embedding, Linear
-from hyperloader.errors import HyperloaderError
+from hyperloader.backbones.light import Embedding, Encoded, Linear, tagging_only
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,6 @@ def read_config(settings: Mapping[str, Any]) -> LightConfig | None:
     if not known or None in needed.values():
         return None
     return LightConfig(**needed, settings=settings)  # type: ignore[arg-type]
-
-
-class Encoded(NamedTuple):
-    """What the encoder gives: ``last_hidden_state`` (batch, length, d)."""
-
-    last_hidden_state: Tensor
-
-
-def _tagging_only(*_: Any, **__: Any) -> NoReturn:
-    raise HyperloaderError(
-        "this model was loaded for tagging only and can neither train nor generate; load it with "
-        "TaggingModel.from_pretrained, or Tagger.from_pretrained(…, tagging_only=False)"
-    )
 
 
 class RootMeanSquareNorm(nn.Module):
@@ -247,7 +233,7 @@ class Encoder(Stack):
 class Decoder(Stack):
     """The modules of the stack that writes; what walks through them is the caller's."""
 
-    forward = _tagging_only
+    forward = tagging_only
 
 
 class LightT5(nn.Module):
@@ -261,9 +247,9 @@ class LightT5(nn.Module):
         self.decoder = Decoder(config, self.shared, config.num_decoder_layers, decodes=True)
         self.lm_head = Linear(config.d_model, config.vocab_size, bias=False)
 
-    forward = generate = _tagging_only
-    prepare_decoder_input_ids_from_labels = gradient_checkpointing_enable = _tagging_only
-    generation_config = property(_tagging_only)
+    forward = generate = tagging_only
+    prepare_decoder_input_ids_from_labels = gradient_checkpointing_enable = tagging_only
+    generation_config = property(tagging_only)
 
     @property
     def device(self) -> torch.device:

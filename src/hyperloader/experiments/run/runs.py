@@ -18,7 +18,7 @@ from hyperloader.builtin import backbone_path
 from hyperloader.checkpoint import CHECKPOINTS, load_checkpoint
 from hyperloader.config import Recipe
 from hyperloader.corpora.corpus import Corpus
-from hyperloader.errors import ConfigError, HyperloaderError
+from hyperloader.errors import ConfigError, HyperloaderError, first_line
 from hyperloader.evaluation.evaluate import f1_evaluator, predict
 from hyperloader.evaluation.metrics import ScoredExample, score_examples
 from hyperloader.experiments.plan.grid import Run
@@ -259,7 +259,7 @@ def random_backbone(name: str, folder: Path) -> Path:
         torch.manual_seed(RANDOM_SEED)
         model = family_of_type(config.model_type).build(config)
     except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         raise ConfigError(
             f"no random backbone can be made like {name!r} ({reason}); give --backbone builtin, a "
             "folder made by save_pretrained or a Hub name"

@@ -24,7 +24,7 @@ from hyperloader.outputs.output import NEVER
 Floats: TypeAlias = npt.NDArray[np.float64]
 Lengths: TypeAlias = npt.NDArray[np.int64]
 
-OUTSIDE = 0
+NO_SPAN = 0
 
 
 def log_partition(logits: Tensor, lengths: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class Lattice:
     def _parts(self) -> tuple[Floats, Floats, Floats]:
         """Logits of O (N, W), of B (N, W, L) and of I (N, W, L)."""
         logits = np.maximum(self.logits, NEVER)
-        return logits[..., OUTSIDE], logits[..., 1::2], logits[..., 2::2]
+        return logits[..., NO_SPAN], logits[..., 1::2], logits[..., 2::2]
 
     @cached_property
     def _free(self) -> Floats:
@@ -149,7 +149,7 @@ class Lattice:
         before, going, _ = (part[sentence] for part in self._forward)
         closed, opened = (part[sentence] for part in self._backward)
         found = np.empty_like(self.logits[sentence])
-        found[:, OUTSIDE] = before[:-1] + outside + closed
+        found[:, NO_SPAN] = before[:-1] + outside + closed
         found[:, 1::2] = before[:-1, None] + begins + opened
         found[:, 2::2] = going + opened
         length = self.lengths[sentence]
@@ -187,7 +187,7 @@ def _walk_back(
     """The sequence that ends in ``tag``."""
     found = [tag]
     for word in range(len(previous) - 1, 0, -1):
-        if tag != OUTSIDE and tag % 2 == 0:
+        if tag != NO_SPAN and tag % 2 == 0:
             tag = tag - 1 if starts[word, tag // 2 - 1] else tag
         else:
             tag = int(previous[word])

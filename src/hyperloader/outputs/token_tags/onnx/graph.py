@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from hyperloader.backbones.joins import added
-from hyperloader.errors import ConfigError
+from hyperloader.errors import ConfigError, first_line
 from hyperloader.modeling import active
 from hyperloader.modeling.attach import SiteHook
 from hyperloader.modeling.attached import HEAD
@@ -114,9 +114,9 @@ def write_graph(model: TokenTagger, tasks: Sequence[str], path: Path, precision:
         try:
             _traced(graph).save(whole)
         except Exception as error:  # exporters raise whatever they meet
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise ConfigError(
-                f"a {backbone} with {model.config.method!r} cannot be exported: {reason[:200]}; "
+                f"a {backbone} with {model.config.method!r} cannot be exported: {reason}; "
                 "save the tagger as a checkpoint"
             ) from error
         if (far := _difference(model, tasks, whole)) > NEAR:

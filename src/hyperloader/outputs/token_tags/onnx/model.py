@@ -9,8 +9,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from hyperloader.errors import CheckpointError, HyperloaderError, NotInstalledError, unknown
-from hyperloader.modeling.attached import Tasks
+from hyperloader.errors import (
+    CheckpointError,
+    NotInstalledError,
+    first_line,
+)
+from hyperloader.modeling.attached import Tasks, task_numbers
 from hyperloader.modeling.config import ModelConfig
 
 if TYPE_CHECKING:
@@ -72,13 +76,7 @@ class OnnxTagger(nn.Module):
         """See :meth:`AttachedModel.task_ids`."""
         if isinstance(tasks, Tensor):
             return tasks.reshape(-1)
-        names = [tasks] if isinstance(tasks, str) else list(tasks)
-        for name in names:
-            if name not in self.config.tasks:
-                raise HyperloaderError(unknown("task", name, self.config.tasks))
-        if len(set(names)) == 1:
-            names = names[:1]
-        return torch.tensor([self.config.tasks.index(name) for name in names])
+        return task_numbers(tasks, self.config.tasks)
 
     def in_runs(self, task_ids: Tensor) -> AbstractContextManager[None]:
         """Nothing has to be put in force: the weights of every task are in the graph."""
@@ -132,7 +130,7 @@ def open_graph(path: Path) -> "InferenceSession":
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it has a class of its own for every reason, and no common one
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise CheckpointError(
             f"onnxruntime cannot run {path}: {reason}; export it again with this version"
         ) from error
