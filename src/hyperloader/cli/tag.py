@@ -69,6 +69,13 @@ def tag(
             help="Also the N likeliest answers to each whole sentence (taggers on encoders).",
         ),
     ] = 0,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Find this in place of a task's labels, by its name alone (zero-shot; for runs of "
+            "the recipe zero-shot); may be repeated.",
+        ),
+    ] = None,
     words: Annotated[
         str | None,
         typer.Option(
@@ -117,6 +124,12 @@ def tag(
     tagger = Tagger.from_pretrained(run, device, precision=precision, words=words)
     if run == BUILTIN:
         Console(stderr=True).print(f"tagging with {tagger_name(run)}", style="dim")
+    if label:
+        if task is not None:
+            raise ConfigError("give --task, or --label in place of it, and not both")
+        tagger = tagger.for_labels(label)
+        note = "zero-shot: the tagger was not trained on these labels; look at what it finds"
+        Console(stderr=True).print(note, style="yellow")
     if task is None and len(tagger.tasks) > 1:
         raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
     tagger.labels(task)  # an unknown task is refused before anything is read
