@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_helpers import bert_folder
-from encoders import LABELS, SENTENCES, codec_of, model_of, windows
+from encoders import KINDS, LABELS, SENTENCES, codec_of, load_again, model_of, windows
 from helpers import tiny_codec, tiny_model
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.labels import label_text
@@ -147,6 +147,19 @@ def test_other_labels_have_rows_of_their_own_and_leave_the_tagger_as_it_is() -> 
     assert set(named.evaluate(data).to_dict()["tasks"]) == {"travel"}
     with pytest.raises(ConfigError, match="save the one that it was made of"):
         asked_for.save_pretrained("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [*((kind, "hyperloader") for kind in KINDS), ("bert", "unipelt-bert")],
+)
+def test_what_is_attached_does_not_act_on_names(kind: str, method: str) -> None:
+    pieces = codec_of(kind).pieces
+    attached = model_of(kind, method, head="text")
+    found = label_vectors(attached.backbone, pieces, ("city", "opening hours"))
+    expected = label_vectors(load_again(kind), pieces, ("city", "opening hours"))
+    assert torch.equal(found, expected)
+    assert not torch.equal(found[0], found[1])
 
 
 @pytest.mark.parametrize(
