@@ -102,6 +102,16 @@ class TrainingSection(OptimisationSection):
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     loss_reduction: Literal["mean", "sum"] = Field("mean", description="over the tokens of a batch")
+    token_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of the words' sub-tokens that are hidden in each step"
+    )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of the moving average of what is trained, which is then validated and "
+        "kept, e.g. 0.999",
+    )
     gradient_checkpointing: bool = False
 
     def peak_rate(self, parameter: str) -> float:

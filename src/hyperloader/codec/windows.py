@@ -29,7 +29,7 @@ class EncodedWindow:
         task: its task.
         pieces: the sub-tokens of each of its words.
         window: where in the sentence they are.
-        first: for a tagging head, the place in ``source`` of each word's first sub-token.
+        first: the place in ``source`` of each word's first sub-token.
     """
 
     source: list[int]

@@ -25,6 +25,7 @@ from hyperloader.training.processes import autocast, make_accelerator
 from hyperloader.training.progress import Listener
 from hyperloader.training.run import RunFolder
 from hyperloader.training.sampler import build_sampler
+from hyperloader.training.token_dropout import hide_tokens
 
 Windows = Mapping[str, Sequence[EncodedWindow]]
 Evaluate = Callable[[AttachedModel], dict[str, float]]
@@ -97,6 +98,7 @@ class Trainer(TrainingLoop[TrainerState]):
             seed=recipe.seed,
             every=recipe.validation.every,
             minutes=config.minutes,
+            average=config.average,
             console=console,
             listeners=listeners,
         )
@@ -109,6 +111,8 @@ class Trainer(TrainingLoop[TrainerState]):
             CheckpointError: what is stored does not fit.
         """
         state = self.run.restore(folder, TrainerState, self.model, self.optimizer)
+        if self.average is not None:
+            self.average.read(folder)
         if state.data != self.state.data:
             raise TrainingError(
                 f"the data are not what {self.run.path} was trained on; restore the files "
@@ -133,6 +137,8 @@ class Trainer(TrainingLoop[TrainerState]):
             self._measure_curriculum(at)
         draws = self.sampler.step(step, at)
         batch = [self.train_windows[task][index] for task, index in draws]
+        if share := config.token_dropout:
+            batch = hide_tokens(batch, share, self.codec.pieces.hidden, self.seed, step)
         tasks = list(dict.fromkeys(task for task, _ in draws))
         mine = batch[accelerator.process_index :: accelerator.num_processes]
         parts = config.gradient_accumulation
