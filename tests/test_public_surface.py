@@ -11,7 +11,7 @@ import pytest
 import hyperloader
 
 NAMES = {
-    *("Tagger", "TaggedText", "TaggedSpan", "Alternative"),
+    *("Tagger", "TaggedText", "TaggedSpan", "TaggedSequence", "Alternative"),
     *("train", "resume", "load_corpora", "Corpus", "Example", "Span"),
     *("ModelConfig", "TaggingModel", "trust_backbone"),
     *("HyperloaderError", "CheckpointError", "ConfigError", "DataError", "TrainingError"),
@@ -20,6 +20,7 @@ TAGGER = {
     "alternatives": 0,
     "batch_size": 64,
     "min_score": 0.0,
+    "sequences": 0,
 }
 
 
@@ -63,7 +64,7 @@ def test_calls_keep_their_parameters() -> None:
 
 def test_values_keep_their_fields() -> None:
     assert hyperloader.TaggedText.__match_args__ == (
-        *("text", "words", "offsets", "spans", "task", "alternatives"),
+        *("text", "words", "offsets", "spans", "task", "alternatives", "sequences"),
     )
     assert hyperloader.TaggedSpan.__match_args__ == (
         *("start", "end", "text", "label", "score", "word_start", "word_end"),

@@ -16,6 +16,7 @@ __all__ = [
     "HyperloaderError",
     "ModelConfig",
     "Span",
+    "TaggedSequence",
     "TaggedSpan",
     "TaggedText",
     "Tagger",
@@ -42,7 +43,14 @@ if TYPE_CHECKING:
     from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
     from hyperloader.trust import trust_backbone
-    from hyperloader.types import Alternative, Example, Span, TaggedSpan, TaggedText
+    from hyperloader.types import (
+        Alternative,
+        Example,
+        Span,
+        TaggedSequence,
+        TaggedSpan,
+        TaggedText,
+    )
 
 _HOME = {
     "Alternative": "types",
@@ -54,6 +62,7 @@ _HOME = {
     "HyperloaderError": "errors",
     "ModelConfig": "modeling.config",
     "Span": "types",
+    "TaggedSequence": "types",
     "TaggedSpan": "types",
     "TaggedText": "types",
     "Tagger": "tagger",

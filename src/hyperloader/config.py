@@ -112,6 +112,11 @@ class TrainingSection(OptimisationSection):
         description="decay of the moving average of what is trained, which is then validated and "
         "kept, e.g. 0.999",
     )
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the distance between two passes with dropout (R-drop; encoders)",
+    )
     gradient_checkpointing: bool = False
 
     def peak_rate(self, parameter: str) -> float:

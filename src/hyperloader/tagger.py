@@ -138,6 +138,7 @@ class Tagger(Saving):
         batch_size: int = 64,
         min_score: float = 0.0,
         alternatives: int = 0,
+        sequences: int = 0,
     ) -> TaggedText | list[TaggedText]:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 
@@ -151,13 +152,15 @@ class Tagger(Saving):
             min_score: spans with a lower score, in [0, 1], are left out. The others stay as they
                 are, and so do the alternatives.
             alternatives: how many likely tags of every word to give.
+            sequences: how many of the likeliest answers to the whole text to give, with exact
+                probabilities (taggers on encoders; a text that fits one window).
 
         Raises:
             HyperloaderError: an unknown task (the message lists the tasks), no task where there
-                are several, a text that is not a string or holds a lone surrogate, or a number
-                out of its range.
+                are several, a text that is not a string or holds a lone surrogate, a number
+                out of its range, or sequences where there are none.
         """
-        tagging.check_options(batch_size, min_score, alternatives)
+        self._check(batch_size, min_score, alternatives, sequences)
         given = [texts] if isinstance(texts, str) else texts
         for i, text in enumerate(given):
             tagging.check_text(text, f"text {i}")
@@ -165,7 +168,8 @@ class Tagger(Saving):
         words = [
             tuple(text[a:b] for a, b in spots) for text, spots in zip(given, places, strict=True)
         ]
-        found = self._tag(given, words, places, task, batch_size, min_score, alternatives, True)
+        options = batch_size, min_score, alternatives, sequences
+        found = self._tag(given, words, places, task, *options, raw=True)
         return found[0] if isinstance(texts, str) else found
 
     @overload
@@ -192,6 +196,7 @@ class Tagger(Saving):
         batch_size: int = 64,
         min_score: float = 0.0,
         alternatives: int = 0,
+        sequences: int = 0,
     ) -> TaggedText | list[TaggedText]:
         """Tag one sentence (the result is one) or several (a list) that are split into words.
 
@@ -202,14 +207,15 @@ class Tagger(Saving):
         Raises:
             HyperloaderError: as :meth:`tag`, a string in place of words, and an empty word.
         """
-        tagging.check_options(batch_size, min_score, alternatives)
+        self._check(batch_size, min_score, alternatives, sequences)
         one = not isinstance(sentences, str) and bool(sentences) and isinstance(sentences[0], str)
         given = [sentences] if one or isinstance(sentences, str) else sentences
         tagging.check_words(given)
         words = [tuple(sentence) for sentence in given]
         texts = [" ".join(sentence) for sentence in words]
         places = [tagging.joined_places(sentence) for sentence in words]
-        found = self._tag(texts, words, places, task, batch_size, min_score, alternatives)
+        options = batch_size, min_score, alternatives, sequences
+        found = self._tag(texts, words, places, task, *options)
         return found[0] if one else found
 
     @overload
@@ -241,6 +247,7 @@ class Tagger(Saving):
         batch_size: int = 64,
         min_score: float = 0.0,
         alternatives: int = 0,
+        sequences: int = 0,
     ) -> Iterator[Any]:
         """As :meth:`tag`, for a stream: in order, holding four batches in memory at most.
 
@@ -253,7 +260,7 @@ class Tagger(Saving):
             >>> for tagged, row in tagger.pipe(rows, "snips", as_tuples=True):
             ...     print(row["id"], tagged.spans)
         """
-        tagging.check_options(batch_size, min_score, alternatives)
+        self._check(batch_size, min_score, alternatives, sequences)
         if isinstance(task, Sized) and not isinstance(task, str) and isinstance(texts, Sized):
             tagging.check_count(len(texts), len(task))
         tasks = repeat(self._known(task)) if isinstance(task, str | None) else task
@@ -264,6 +271,7 @@ class Tagger(Saving):
                 batch_size=batch_size,
                 min_score=min_score,
                 alternatives=alternatives,
+                sequences=sequences,
             )
             contexts = [context for _, context in some] if as_tuples else []
             yield from zip(found, contexts, strict=True) if as_tuples else found
@@ -314,6 +322,8 @@ class Tagger(Saving):
         batch_size: int,
         min_score: float,
         alternatives: int,
+        sequences: int,
+        *,
         raw: bool = False,
     ) -> list[TaggedText]:
         """Tag ``texts`` whose ``words`` lie at ``places`` (characters, end exclusive)."""
@@ -326,7 +336,11 @@ class Tagger(Saving):
             for w, name in zip(words, tasks, strict=True)
         )
         found = decode_sentences(
-            self._decoder, encoded, batch_size=batch_size, alternatives=alternatives
+            self._decoder,
+            encoded,
+            batch_size=batch_size,
+            alternatives=alternatives,
+            sequences=sequences,
         )
         return [
             tagging.tagged_text(
@@ -334,6 +348,12 @@ class Tagger(Saving):
             )
             for about in zip(texts, words, places, tasks, found, strict=True)
         ]
+
+    def _check(self, batch_size: int, min_score: float, alternatives: int, sequences: int) -> None:
+        """Raise HyperloaderError for options that cannot be."""
+        tagging.check_options(batch_size, min_score, alternatives, sequences)
+        if sequences:
+            self._decoder.check_sequences()
 
     def _known(self, task: str | None) -> str:
         """``task``, or the only one."""

@@ -12,11 +12,13 @@ from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.decoded import DecodedWindow
 from hyperloader.outputs.registry import Answering
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
-from hyperloader.types import TaggedSpan, TaggedText
+from hyperloader.types import Span, TaggedSequence, TaggedSpan, TaggedText
 
 T = TypeVar("T")
 Places = Sequence[tuple[int, int]]
 FEW = 8
+# Of one text; memory grows with them.
+MOST_SEQUENCES = 1000
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
@@ -26,9 +28,10 @@ class TagOptions(TypedDict, total=False):
     batch_size: int
     min_score: float
     alternatives: int
+    sequences: int
 
 
-def check_options(batch_size: int, min_score: float, alternatives: int) -> None:
+def check_options(batch_size: int, min_score: float, alternatives: int, sequences: int) -> None:
     """Raise HyperloaderError for numbers out of their range."""
     if batch_size < 1:
         raise HyperloaderError(f"a batch size of {batch_size} tags nothing; give at least 1")
@@ -38,6 +41,10 @@ def check_options(batch_size: int, min_score: float, alternatives: int) -> None:
         )
     if alternatives < 0:
         raise HyperloaderError(f"{alternatives} alternatives per word: give 0 (none) or more")
+    if not 0 <= sequences <= MOST_SEQUENCES:
+        raise HyperloaderError(
+            f"{sequences} sequences per text: give 0 (none) to {MOST_SEQUENCES:,}"
+        )
 
 
 def check_precision(name: str, known: Iterable[str] = PRECISIONS) -> None:
@@ -175,14 +182,17 @@ def tagged_text(
 
     Words in ``cut`` are cut off both ends of spans; a span of nothing else stays.
     """
-    spans = []
-    for span in found.spans:
+
+    def tagged(span: Span) -> TaggedSpan:
         score = 1.0 if span.score is None else span.score
-        if score < min_score:
-            continue
         kept = [i for i in range(span.word_start, span.word_end) if words[i] not in cut]
         first, last = (kept[0], kept[-1]) if kept else (span.word_start, span.word_end - 1)
         start, end = places[first][0], places[last][1]
-        spans.append(TaggedSpan(start, end, text[start:end], span.label, score, first, last + 1))
+        return TaggedSpan(start, end, text[start:end], span.label, score, first, last + 1)
+
+    spans = tuple(span for span in map(tagged, found.spans) if span.score >= min_score)
     others = None if found.alternatives is None else tuple(found.alternatives)
-    return TaggedText(text, words, tuple(places), tuple(spans), task, others)
+    whole = found.sequences and tuple(
+        TaggedSequence(tuple(map(tagged, one.spans)), one.probability) for one in found.sequences
+    )
+    return TaggedText(text, words, tuple(places), spans, task, others, whole or None)

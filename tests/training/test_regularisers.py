@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.special import rel_entr
 
-from bert_helpers import bert_tokenizer
+from bert_helpers import bert_folder, bert_tokenizer
 from helpers import tiny_codec
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.batch import encode_example
 from hyperloader.codec.codec import Codec
 from hyperloader.codec.windows import EncodedWindow
-from hyperloader.errors import CheckpointError
+from hyperloader.config import TrainingSection
+from hyperloader.errors import CheckpointError, ConfigError
 from hyperloader.modeling.pretrained import read_tensors, write_tensors
 from hyperloader.outputs.registry import output_of
 from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.rows import pack
 from hyperloader.training.start import resume_run
 from hyperloader.training.token_dropout import hide_tokens
 from training_helpers import corpora, log, losses, make_trainer
@@ -149,3 +152,57 @@ def test_what_training_goes_on_from_has_to_be_there(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(CheckpointError, match="all checkpoints"):
         resume_run(tmp_path / "r", corpora())
+
+
+def encoder_trainer(out: Path, **training: Any) -> Any:
+    """A BERT with a tagging head, in training."""
+    return make_trainer(
+        out,
+        backbone=str(bert_folder(out.parent / f"{out.name}-bert")),
+        dropout=training.pop("dropout", 0.1),
+        model={"method": "hyperloader", "head_dropout": training.pop("head_dropout", None)},
+        training={"steps": 2, **training},
+    )
+
+
+@pytest.mark.parametrize("tags", ["sequence", "single"])
+def test_two_passes_are_drawn_together(tmp_path: Path, tags: str) -> None:
+    """Against scipy's divergence, with the same two drops of dropout."""
+    trainer = encoder_trainer(tmp_path / "r", consistency=0.7)
+    model, codec = trainer.model, trainer.codec
+    object.__setattr__(model, "config", model.config.model_copy(update={"tags": tags}))
+    given = [windows[0] for windows in trainer.train_windows.values()]
+    plain = output_of(model).loss(model, codec, TrainingSection())
+    loss = output_of(model).loss(model, codec, TrainingSection(consistency=0.7))
+    for one in (plain.train(), loss.train()):
+        assert not one.consistency or one.training
+    torch.manual_seed(3)
+    terms, index = loss.terms(given)
+    torch.manual_seed(3)
+    rows = pack(given, pad=codec.pieces.pad, together=model.packs)
+    passes = []
+    for _ in range(2):
+        state = torch.get_rng_state()
+        alone, _ = plain.terms(given)
+        torch.set_rng_state(state)
+        words = model.read(rows).detach()[rows.window >= 0].softmax(-1).double().numpy()
+        passes.append((alone.detach().double().numpy(), words))
+    (one, p), (other, q) = passes
+    far = (rel_entr(p, q).sum(-1) + rel_entr(q, p).sum(-1)) / 2
+    assert far.min() > 0
+    assert terms.detach().numpy() == pytest.approx((one + other) / 2 + 0.7 * far, abs=1e-5)
+    terms.sum().backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    # Validation has one pass, and the plain loss.
+    with torch.no_grad():
+        torch.testing.assert_close(loss.eval().terms(given)[0], plain.eval().terms(given)[0])
+    assert index.tolist() == plain.terms(given)[1].tolist()
+
+
+def test_consistency_needs_dropout_and_an_encoder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"and there is none; set dropout, or model.head_dropout"):
+        encoder_trainer(tmp_path / "a", consistency=1, dropout=0.0)
+    encoder_trainer(tmp_path / "b", consistency=1, dropout=0.0, head_dropout=0.1).train()
+    with pytest.raises(ConfigError, match="taggers on encoders"):
+        make_trainer(tmp_path / "c", training={"consistency": 1})

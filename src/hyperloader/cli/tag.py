@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +62,13 @@ def tag(
     alternatives: Annotated[
         int, typer.Option(metavar="N", help="Also the N likeliest tags of every word.")
     ] = 0,
+    sequences: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Also the N likeliest answers to each whole sentence (taggers on encoders).",
+        ),
+    ] = 0,
     words: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +93,8 @@ def tag(
 
     --min-score leaves out spans and changes nothing else. --alternatives N adds the N likeliest
     tags of every word, given the tags before it, with their probabilities: one line per word, or
-    with --json one list per word.
+    with --json one list per word. --sequences N adds the N likeliest answers to the whole sentence,
+    with the probability that just these spans are there: one line each.
 
     Examples:
 
@@ -102,7 +111,7 @@ def tag(
     from hyperloader.tagger import Tagger
     from hyperloader.tagging import check_options
 
-    check_options(batch_size, min_score, alternatives)
+    check_options(batch_size, min_score, alternatives, sequences)
     run, texts = _run_and_texts(given or [])
     texts += text or []
     tagger = Tagger.from_pretrained(run, device, precision=precision, words=words)
@@ -116,7 +125,9 @@ def tag(
         "batch_size": batch_size,
         "min_score": min_score,
         "alternatives": alternatives,
+        "sequences": sequences,
     }
+    tagger.tag([], task, **options)  # as are options that the tagger does not have
     wrong = Problems()
     for lines in _groups(texts, file, 4 * batch_size, wrong):
         for tagged in _tag_all(tagger, lines, task, options, wrong):
@@ -140,6 +151,9 @@ class Answers:
         self._console.print(coloured(tagged) if tagged.words else Text(tagged.text))
         for line in _alternatives(tagged):
             self._console.print(line, markup=False)
+        for one in tagged.sequences or ():
+            shown = coloured(replace(tagged, spans=one.spans))
+            self._console.print(Text(f"  {one.probability:.2f}  ").append_text(shown))
 
     def flush(self) -> None:
         """Let whoever reads see what has been printed."""

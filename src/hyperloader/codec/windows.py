@@ -40,6 +40,11 @@ class EncodedWindow:
     first: tuple[int, ...] = ()
 
     @property
+    def last(self) -> tuple[int, ...]:
+        """The place in ``source`` of each word's last sub-token."""
+        return tuple(a + len(ids) - 1 for a, ids in zip(self.first, self.pieces, strict=True))
+
+    @property
     def words(self) -> int:
         """How many words the window holds."""
         return len(self.pieces)

@@ -22,6 +22,7 @@ from hyperloader.modeling.sources.build import build_source, served_sites
 
 Tasks = str | Sequence[str] | Tensor
 HEAD = Site(ENCODER, 0, Place.HEAD)
+LAYER_MIX = "layer_mix."
 
 
 class AttachedModel(nn.Module):
@@ -204,7 +205,7 @@ class AttachedModel(nn.Module):
         """Names of the parameters that the weights of a tagging head come from."""
         if not (prefix := self._head_prefix):
             return set()
-        return {name for name, _ in self.named_parameters() if name.startswith(prefix)}
+        return {n for n, _ in self.named_parameters() if n.startswith((prefix, LAYER_MIX))}
 
     def trainable_names(self) -> list[str]:
         """Names of the parameters that training changes (tied ones once)."""

@@ -55,8 +55,17 @@ class ModelConfig(BaseModel):
     output: str | None = Field(
         None, description="how it answers: sentt or token_tags; default: as suits the backbone"
     )
-    head: Literal["free", "generated"] = Field(
-        "free", description="of a tagging head: learned rows, or rows generated from the label"
+    head: Literal["free", "generated", "text", "text+free", "generated+text"] = Field(
+        "free",
+        description="of a tagging head: rows that are learned, that are generated from the label, "
+        "that are made from the label's text, or a sum of two",
+    )
+    word_state: Literal["first", "mean"] = Field(
+        "first",
+        description="what a tagging head reads of a word: its first sub-token, or their mean",
+    )
+    layer_mix: bool = Field(
+        False, description="a tagging head reads a learned mix of all layers instead of the last"
     )
     tags: Literal["sequence", "single"] = Field(
         "sequence",

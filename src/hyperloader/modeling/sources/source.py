@@ -53,6 +53,22 @@ class CombinedSource(WeightSource):
         return list(self.sources)  # type: ignore[arg-type]
 
 
+class SummedSource(WeightSource):
+    """Two sources for the same sites, whose weights are added up."""
+
+    def __init__(self, one: WeightSource, other: WeightSource) -> None:
+        super().__init__()
+        self.one, self.other = one, other
+
+    def forward(self, task_ids: Tensor) -> SiteWeights:
+        """See :meth:`WeightSource.forward`."""
+        more = self.other(task_ids)
+        return {
+            site: type(w)(*(a + b for a, b in zip(w, more[site], strict=True)))
+            for site, w in self.one(task_ids).items()
+        }
+
+
 def group_shapes(
     group: Group, part: Part, config: ModelConfig, sites: Mapping[Site, Sizes]
 ) -> Shapes:

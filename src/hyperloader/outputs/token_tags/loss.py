@@ -8,6 +8,7 @@ from hyperloader.codec.batch import IGNORED
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.errors import ConfigError
 from hyperloader.outputs.loss import WindowLoss, choice_loss
+from hyperloader.outputs.output import NEVER
 from hyperloader.outputs.token_tags.chain import gold_score, log_partition
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
@@ -18,13 +19,28 @@ class TagLoss(WindowLoss):
     """By ``model.config.tags`` the negative log-likelihood of the right sequence among all valid
     ones, of which each word takes an equal share; or the cross-entropy of every word's tag.
 
+    In training, with ``consistency``, every batch is read twice, with dropout of its own each time:
+    the loss is then the mean of both, and so many times how far apart the tags' probabilities of
+    every word are (R-drop, Liang et al., 2021).
+
     Raises:
-        ConfigError: label smoothing for sequences, which have none.
+        ConfigError: label smoothing for sequences, which have none; consistency without dropout.
     """
 
-    def __init__(self, model: TokenTagger, codec: TokenCodec, smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: TokenTagger,
+        codec: TokenCodec,
+        smoothing: float = 0.0,
+        consistency: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.model, self.codec = model, codec
+        self.model, self.codec, self.consistency = model, codec, consistency
+        if consistency and not model.has_dropout:
+            raise ConfigError(
+                "training.consistency compares two passes with dropout, and there is none; set "
+                "dropout, or model.head_dropout"
+            )
         if smoothing and model.config.tags == "sequence":
             raise ConfigError(
                 "label smoothing is for tags that are chosen one by one; set "
@@ -38,6 +54,17 @@ class TagLoss(WindowLoss):
         pad, together = self.codec.pieces.pad, self.model.packs
         rows = pack(windows, pad=pad, together=together).to(self.model.device)
         logits = self.model.read(rows)
+        terms, window = self._terms(rows, logits, smoothing)
+        if self.training and self.consistency:
+            again = self.model.read(rows)
+            others, _ = self._terms(rows, again, smoothing)
+            words = rows.window >= 0
+            apart = divergence(logits[words], again[words])
+            terms = (terms + others) / 2 + self.consistency * apart
+        return terms, window
+
+    def _terms(self, rows: TagRows, logits: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+        """The loss of every word of ``rows``, in their order, and the index of its window."""
         if self.model.config.tags == "sequence":
             return _of_sequences(rows, logits)
         kept = rows.labels != IGNORED
@@ -48,6 +75,15 @@ class TagLoss(WindowLoss):
     def count(self, windows: Sequence[EncodedWindow]) -> int:
         """Words."""
         return sum(window.words for window in windows)
+
+
+def divergence(one: Tensor, other: Tensor) -> Tensor:
+    """The symmetric Kullback-Leibler divergence (N,) of N words' probabilities, given as logits
+    (N, T): half of the sum of both directions."""
+    logs = [logits.float().log_softmax(-1) for logits in (one, other)]
+    # Tags that a task has not are minus infinity in both.
+    logs = [log.masked_fill(~logs[0].isfinite(), NEVER) for log in logs]
+    return ((logs[0].exp() - logs[1].exp()) * (logs[0] - logs[1])).sum(-1) / 2
 
 
 def _of_sequences(rows: TagRows, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,9 @@ from hyperloader.modeling.attached import HEAD, AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Method
 from hyperloader.modeling.modules.head import tag_logits
+from hyperloader.modeling.sources.label_texts import LabelTexts
 from hyperloader.outputs.token_tags.rows import TagRows
+from hyperloader.outputs.token_tags.states import LayerMix, first_states, mean_states
 
 
 class TagScores(NamedTuple):
@@ -29,7 +31,7 @@ class TagScores(NamedTuple):
 
 
 class TokenTagger(AttachedModel):
-    """An encoder that chooses a tag for every word, from the state of its first sub-token.
+    """An encoder that chooses a tag for every word, from the states of its sub-tokens.
 
     The head is a module like those inside of the backbone: its weights come from a source, each
     task has its own, and rows of a batch may have different tasks.
@@ -63,12 +65,26 @@ class TokenTagger(AttachedModel):
         counts = torch.tensor(list(self.tags.values()))
         self.register_buffer("tag_counts", counts, persistent=False)
         rate = getattr(backbone.config, self.family.dropouts[0])
+        self.layer_mix = None
+        if config.layer_mix:
+            self.layer_mix = LayerMix(backbone.config.num_hidden_layers)
         self.dropout = nn.Dropout(rate if config.head_dropout is None else config.head_dropout)
 
     @property
     def settings(self) -> dict[str, Any]:
         """See :attr:`AttachedModel.settings`."""
         return {"tags": self.tags}
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether two passes in training differ."""
+        rates = (getattr(self.backbone.config, name) for name in self.family.dropouts)
+        return any((self.dropout.p, *rates))
+
+    @property
+    def label_texts(self) -> list[LabelTexts]:
+        """What makes heads of label texts: one, or nothing."""
+        return [m for m in self.source.modules() if isinstance(m, LabelTexts)]
 
     @cached_property
     def packs(self) -> bool:
@@ -84,6 +100,7 @@ class TokenTagger(AttachedModel):
         *,
         task_ids: Tensor,
         first: Tensor,
+        last: Tensor | None = None,
         labels: Tensor | None = None,
         places: Tensor | None = None,
     ) -> TagScores:
@@ -96,12 +113,13 @@ class TokenTagger(AttachedModel):
             task_ids: (1,) when the batch shares a task, else (batch,).
             first: (batch, words), the position of each word's first sub-token; anything at
                 the padding of shorter sentences.
+            last: the same of each word's last sub-token, where ``config.word_state`` is ``mean``.
             labels: (batch, words), tag numbers; -100 at the padding.
             places: (batch, length), where in its sentence each token is, if several share a row.
         """
         with active.activate(self.weights(task_ids)):
             logits = self.score(
-                input_ids, attention_mask, task_ids=task_ids, first=first, places=places
+                input_ids, attention_mask, task_ids=task_ids, first=first, last=last, places=places
             )
         loss = None
         if labels is not None:
@@ -117,19 +135,36 @@ class TokenTagger(AttachedModel):
         *,
         task_ids: Tensor,
         first: Tensor,
+        last: Tensor | None = None,
         places: Tensor | None = None,
     ) -> Tensor:
         """Logits with the weights that are in force; arguments as of :meth:`forward`."""
-        told = {} if places is None else self.family.told_places(self.backbone, places) or {}
-        states = self.backbone(input_ids, attention_mask=attention_mask, **told).last_hidden_state
-        rows = torch.arange(first.shape[0], device=first.device)[:, None]
-        words = self.dropout(states[rows, first])
-        logits = active.apply_at(HEAD, tag_logits, words)
+        states = self._states(input_ids, attention_mask, places)
+        if self.config.word_state == "mean":
+            assert last is not None
+            words = mean_states(states, first, last)
+        else:
+            words = first_states(states, first)
+        logits = active.apply_at(HEAD, tag_logits, self.dropout(words))
         used = (
             torch.arange(logits.shape[-1], device=logits.device)
             < self.tag_counts[task_ids, None, None]
         )
         return logits.masked_fill(~used, -torch.inf)
+
+    def _states(
+        self, input_ids: Tensor, attention_mask: Tensor | None, places: Tensor | None
+    ) -> Tensor:
+        """What the head reads of every sub-token, (batch, length, d)."""
+        told: dict[str, Any] = {}
+        if places is not None:
+            told.update(self.family.told_places(self.backbone, places) or {})
+        if self.layer_mix is None:
+            found = self.backbone(input_ids, attention_mask=attention_mask, **told)
+            return found.last_hidden_state
+        told["output_hidden_states"] = True
+        found = self.backbone(input_ids, attention_mask=attention_mask, **told)
+        return self.layer_mix(found.hidden_states[1:])
 
     def read(self, rows: TagRows) -> Tensor:
         """Logits (R, W, T) of ``rows``, each with the weights of its task."""
@@ -138,5 +173,6 @@ class TokenTagger(AttachedModel):
             rows.attention_mask,
             task_ids=self.task_ids(rows.tasks),
             first=rows.first,
+            last=rows.last,
             places=rows.places,
         ).logits

@@ -16,6 +16,7 @@ from hyperloader.outputs.output import BATCH, Gold, GoldScores, Labels, Output
 from hyperloader.outputs.token_tags.chain import GoldTags
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.decoder import TagDecoder
+from hyperloader.outputs.token_tags.label_vectors import check_texts, label_vectors
 from hyperloader.outputs.token_tags.loss import TagLoss
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
@@ -36,7 +37,13 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         self, backbone: Any, config: ModelConfig, codec: TokenCodec, backbone_name: str | None
     ) -> TokenTagger:
         """See :meth:`Output.build`."""
-        return TokenTagger(backbone, config, backbone_name, tags=_counts(codec))
+        model = TokenTagger(backbone, config, backbone_name, tags=_counts(codec))
+        for source in model.label_texts:
+            for number, task in enumerate(config.tasks):
+                if config.head == "text":
+                    check_texts(codec.labels[task], task)
+                source.read(number, label_vectors(backbone, codec.pieces, codec.labels[task]))
+        return model
 
     def check(self, model: TokenTagger | OnnxTagger, codec: TokenCodec) -> None:
         """See :meth:`Output.check`."""
@@ -49,7 +56,7 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
 
     def loss(self, model: TokenTagger, codec: TokenCodec, config: TrainingSection) -> TagLoss:
         """See :meth:`Output.loss`; every word is a decision, so ``config.loss`` has no effect."""
-        return TagLoss(model, codec, config.label_smoothing)
+        return TagLoss(model, codec, config.label_smoothing, config.consistency)
 
     def decoder(
         self,
