@@ -1,6 +1,6 @@
 """An encoder with modules attached and a tagging head: a tag for every word, in one pass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from hyperloader.backbones.registry import family_of
 from hyperloader.codec.batch import IGNORED
 from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
+from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.attached import HEAD, AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Method
@@ -59,9 +60,7 @@ class TokenTagger(AttachedModel):
                 "decoder too; use the output sentt, or a backbone such as minilm"
             )
         super().__init__(backbone, config, backbone_name, tags=max(tags.values()), method=method)
-        self.tags = {task: tags[task] for task in config.tasks}
-        counts = torch.tensor(list(self.tags.values()))
-        self.register_buffer("tag_counts", counts, persistent=False)
+        self.settle(tags=tags)
         rate = getattr(backbone.config, self.family.dropouts[0])
         self.dropout = nn.Dropout(rate if config.head_dropout is None else config.head_dropout)
 
@@ -69,6 +68,19 @@ class TokenTagger(AttachedModel):
     def settings(self) -> dict[str, Any]:
         """See :attr:`AttachedModel.settings`."""
         return {"tags": self.tags}
+
+    def settle(self, **settings: Any) -> None:
+        """See :meth:`AttachedModel.settle`."""
+        self.tags = {task: settings["tags"][task] for task in self.config.tasks}
+        counts = torch.tensor(list(self.tags.values()), device=self.device)
+        self.register_buffer("tag_counts", counts, persistent=False)
+
+    def _kept(self, weights: SiteWeights, tasks: Sequence[int]) -> SiteWeights:
+        """See :meth:`AttachedModel._kept`: a head without the tags that only other tasks have, so
+        that no task's scores depend on what other tasks there are, rounding included."""
+        counts = list(self.tags.values())
+        most, head = max(counts[task] for task in tasks), weights[HEAD]
+        return {**weights, HEAD: type(head)(*(part[:, :most] for part in head))}
 
     @cached_property
     def packs(self) -> bool:

@@ -10,7 +10,6 @@ from hyperloader.codec.codec import CodecConfig
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
 from hyperloader.errors import ConfigError
-from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.output import BATCH, Gold, GoldScores, Labels, Output
 from hyperloader.outputs.token_tags.chain import GoldTags
@@ -32,11 +31,9 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         """See :meth:`Output.codec`."""
         return TokenCodec(tokenizer, labels, config)
 
-    def build(
-        self, backbone: Any, config: ModelConfig, codec: TokenCodec, backbone_name: str | None
-    ) -> TokenTagger:
-        """See :meth:`Output.build`."""
-        return TokenTagger(backbone, config, backbone_name, tags=_counts(codec))
+    def settings(self, codec: TokenCodec) -> dict[str, Any]:
+        """See :meth:`Output.settings`."""
+        return {"tags": _counts(codec)}
 
     def check(self, model: TokenTagger | OnnxTagger, codec: TokenCodec) -> None:
         """See :meth:`Output.check`."""
@@ -51,13 +48,13 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         """See :meth:`Output.loss`; every word is a decision, so ``config.loss`` has no effect."""
         return TagLoss(model, codec, config.label_smoothing)
 
-    def decoder(
+    def decoder_of(
         self,
         model: TokenTagger | OnnxTagger,
         codec: TokenCodec,
-        temperatures: Mapping[str, float] | None = None,
+        temperatures: Mapping[str, float] | None,
     ) -> TagDecoder:
-        """See :meth:`Output.decoder`."""
+        """See :meth:`Output.decoder_of`."""
         return TagDecoder(model, codec, temperatures)
 
     def gold_scores(
