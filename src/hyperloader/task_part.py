@@ -169,6 +169,12 @@ def added(checkpoint: Checkpoint, part: TaskPart) -> Checkpoint:
     return with_parts(checkpoint, [*parts_of(checkpoint), part])
 
 
+def replaced(checkpoint: Checkpoint, part: TaskPart) -> Checkpoint:
+    """``checkpoint`` with ``part`` in the place of the task of that name."""
+    parts = parts_of(checkpoint)
+    return with_parts(checkpoint, [part if p.name == part.name else p for p in parts])
+
+
 def removed(checkpoint: Checkpoint, task: str) -> Checkpoint:
     """``checkpoint`` without ``task``. Raises HyperloaderError for an unknown or the only one."""
     gone = part_of(checkpoint, task)

@@ -107,6 +107,10 @@ class Output(ABC, Generic[M, C]):
     ) -> WindowDecoder:
         """What tags windows of the tasks that ``codec`` knows: see :meth:`decoder`."""
 
+    def begin(self, model: M, codec: C, windows: Sequence[EncodedWindow]) -> None:
+        """Give the only task of ``model`` as good a start from labelled ``windows`` as can be had
+        without training the model (default: none)."""
+
     @abstractmethod
     def gold_scores(self, model: M, codec: C, windows: Sequence[EncodedWindow]) -> Sequence[Gold]:
         """The scores of all gold decisions in ``windows``, on the CPU, batch by batch.

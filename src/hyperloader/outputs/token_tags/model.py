@@ -132,16 +132,27 @@ class TokenTagger(AttachedModel):
         places: Tensor | None = None,
     ) -> Tensor:
         """Logits with the weights that are in force; arguments as of :meth:`forward`."""
-        told = {} if places is None else self.family.told_places(self.backbone, places) or {}
-        states = self.backbone(input_ids, attention_mask=attention_mask, **told).last_hidden_state
-        rows = torch.arange(first.shape[0], device=first.device)[:, None]
-        words = self.dropout(states[rows, first])
+        words = self.dropout(self._states(input_ids, attention_mask, first, places))
         logits = active.apply_at(HEAD, tag_logits, words)
         used = (
             torch.arange(logits.shape[-1], device=logits.device)
             < self.tag_counts[task_ids, None, None]
         )
         return logits.masked_fill(~used, -torch.inf)
+
+    def _states(
+        self, input_ids: Tensor, mask: Tensor | None, first: Tensor, places: Tensor | None
+    ) -> Tensor:
+        """What the head reads of every word, (batch, words, d): the state of its first sub-token."""
+        told = {} if places is None else self.family.told_places(self.backbone, places) or {}
+        states = self.backbone(input_ids, attention_mask=mask, **told).last_hidden_state
+        return states[torch.arange(first.shape[0], device=first.device)[:, None], first]
+
+    @torch.no_grad()
+    def words(self, rows: TagRows) -> Tensor:
+        """What the head reads of every word of ``rows``, (R, W, d)."""
+        with active.activate(self.weights(self.task_ids(rows.tasks))):
+            return self._states(rows.input_ids, rows.attention_mask, rows.first, rows.places)
 
     def read(self, rows: TagRows) -> Tensor:
         """Logits (R, W, T) of ``rows``, each with the weights of its task."""

@@ -15,6 +15,7 @@ from hyperloader.outputs.output import BATCH, Gold, GoldScores, Labels, Output
 from hyperloader.outputs.token_tags.chain import GoldTags
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.decoder import TagDecoder
+from hyperloader.outputs.token_tags.first_head import fit_head
 from hyperloader.outputs.token_tags.loss import TagLoss
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
@@ -47,6 +48,13 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
     def loss(self, model: TokenTagger, codec: TokenCodec, config: TrainingSection) -> TagLoss:
         """See :meth:`Output.loss`; every word is a decision, so ``config.loss`` has no effect."""
         return TagLoss(model, codec, config.label_smoothing)
+
+    def begin(
+        self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
+    ) -> None:
+        """See :meth:`Output.begin`: a free head is fitted to the states of words as they are."""
+        if model.config.head == "free":
+            fit_head(model, codec, windows)
 
     def decoder_of(
         self,
