@@ -23,6 +23,7 @@ from hyperloader.evaluation import calibration
 from hyperloader.growing.beginning import Beginning, again, nearest, view_at
 from hyperloader.growing.room import check_room
 from hyperloader.growing.training import train_task
+from hyperloader.growing.whole import train_whole
 from hyperloader.hub import is_repository
 from hyperloader.modeling.tasks import TaskWeights, check_growing
 from hyperloader.store import Kind, claim_target
@@ -191,9 +192,10 @@ def grow(
     options: dict[str, Any] = {"console": bar, "listeners": listeners}
     if level == "all":
         joined = put(base, part_of(begun.view, part.name))
-        result = train_whole(joined, part.name, corpus, replay, recipe, **options)
+        result = train_whole(joined, corpus, replay, recipe, **options)
         trained, grown = part_of(result.checkpoint, part.name), result.checkpoint
         found = Added(before, begun.at, result.moved, result.f1)
+        _tell(console, found)
     else:
         trained = train_task(begun.view, encoded, corpus, recipe, **options)
         grown = before.checkpoint
@@ -283,6 +285,15 @@ def _begin(
     if replacing:
         return again(base, part, train), data
     return nearest(base, part, train, held_out, recipe.training), data
+
+
+def _tell(console: Console, found: Added) -> None:
+    """How old tasks have changed."""
+    for task, share in found.moved.items():
+        line = f"{task}: its generated weights moved by {share:.2%} of their size"
+        if task in found.f1:
+            line += ", F1 on its validation sentences {:.4f} -> {:.4f}".format(*found.f1[task])
+        console.print(line, markup=False)
 
 
 def _calibration(view: Checkpoint, corpus: Corpus, console: Console) -> TaskCalibration | None:
