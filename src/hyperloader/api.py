@@ -195,6 +195,16 @@ def recipe_of(
         "training.steps": steps,
         "training.minutes": minutes,
     }
+    changed = overrides(settings, short)
+    return load_recipe(_default_recipe(changed) if recipe is None else str(recipe), changed)
+
+
+def overrides(settings: Settings, short: Mapping[str, Any]) -> list[str]:
+    """``settings``, and those of ``short`` that are not None, as for ``--set``.
+
+    Raises:
+        ConfigError: a value that is not plain.
+    """
     changes = {key: value for key, value in short.items() if value is not None}
     if isinstance(settings, Mapping):
         changes = {**settings, **changes}
@@ -203,8 +213,7 @@ def recipe_of(
         texts = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     except TypeError as error:
         raise ConfigError(f"a setting is not a plain value: {error}") from error
-    changed = [*settings, *texts]
-    return load_recipe(_default_recipe(changed) if recipe is None else str(recipe), changed)
+    return [*settings, *texts]
 
 
 def _default_recipe(settings: Sequence[str]) -> str:

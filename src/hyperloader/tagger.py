@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, Unpack, overload
 
 import torch
 
@@ -14,9 +14,9 @@ from hyperloader.checkpoint import Checkpoint, checkpoint_folder, load_checkpoin
 from hyperloader.codec.batch import stream_windows
 from hyperloader.codec.codec import Codec
 from hyperloader.onnx_checkpoint import OnnxCheckpoint, is_onnx, load_onnx
-from hyperloader.outputs.decoded import decode_sentences
+from hyperloader.outputs.decoded import WindowDecoder, decode_sentences
 from hyperloader.outputs.registry import Answering, output_of
-from hyperloader.saving import Saving
+from hyperloader.tagger_tasks import Tasks
 from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
 from hyperloader.words import SENTENCE_MARKS, check_rule, split_words
@@ -28,7 +28,31 @@ if TYPE_CHECKING:
 _Context = TypeVar("_Context")
 
 
-class Tagger(Saving):
+class State(NamedTuple):
+    """All that a tagger tags by. It is never changed: where tasks come or go, a new one takes its
+    place, and calls that are under way end with the old one.
+
+    Attributes:
+        cut: of each task the marks that its spans never begin or end with.
+    """
+
+    model: Answering
+    codec: Codec
+    calibration: Calibration | None
+    decoder: WindowDecoder
+    cut: dict[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, model: Answering, codec: Codec, calibration: Calibration | None) -> "State":
+        """What a model, its codec and its temperatures come to."""
+        temperatures = calibration.temperatures if calibration else {}
+        decoder = output_of(model).decoder(model, codec, temperatures)
+        marks = codec.config.marks or {}
+        cut = {task: SENTENCE_MARKS - set(kept) for task, kept in marks.items()}
+        return cls(model, codec, calibration, decoder, cut)
+
+
+class Tagger(Tasks):
     """One model for all its tagging tasks. Threads may share it.
 
     Wherever a ``task`` is asked for, it may be omitted if the tagger has exactly one.
@@ -45,10 +69,7 @@ class Tagger(Saving):
     def __init__(
         self, model: Answering, codec: Codec, calibration: Calibration | None = None
     ) -> None:
-        self.model, self.codec, self.calibration = model.eval(), codec, calibration
-        self._decoder = output_of(model).decoder(model, codec, self.temperatures)
-        # Of each task the marks that its spans never begin or end with.
-        self._cut = {t: SENTENCE_MARKS - set(m) for t, m in (codec.config.marks or {}).items()}
+        self._now = State.of(model.eval(), codec, calibration)
 
     @classmethod
     def from_pretrained(
@@ -99,13 +120,29 @@ class Tagger(Saving):
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
 
     @property
+    def model(self) -> Answering:
+        """What answers."""
+        return self._now.model
+
+    @property
+    def codec(self) -> Codec:
+        """The labels of every task, and how words become ids."""
+        return self._now.codec
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What makes scores probabilities."""
+        return self._now.calibration
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks that the model knows."""
         return self.model.config.tasks
 
     def labels(self, task: str | None = None) -> tuple[str, ...]:
         """The labels of one task."""
-        return self.codec.labels[self._known(task)]
+        now = self._now
+        return now.codec.labels[tagging.known_task(task, now.model.config.tasks)]
 
     @property
     def temperatures(self) -> dict[str, float]:
@@ -327,16 +364,19 @@ class Tagger(Saving):
         raw: bool = False,
     ) -> list[TaggedText]:
         """Tag ``texts`` whose ``words`` lie at ``places`` (characters, end exclusive)."""
-        tasks = [self._known(task)] * len(texts) if isinstance(task, str | None) else task
+        now = self._now
+        known = now.model.config.tasks
+        one = isinstance(task, str | None)
+        tasks = [tagging.known_task(task, known)] * len(texts) if one else task
         tagging.check_count(len(texts), len(tasks))
         for name in dict.fromkeys(tasks):
-            self._known(name)
+            tagging.known_task(name, known)
         encoded = (
-            stream_windows(self.codec, w, name) if w else ()
+            stream_windows(now.codec, w, name) if w else ()
             for w, name in zip(words, tasks, strict=True)
         )
         found = decode_sentences(
-            self._decoder,
+            now.decoder,
             encoded,
             batch_size=batch_size,
             alternatives=alternatives,
@@ -344,7 +384,7 @@ class Tagger(Saving):
         )
         return [
             tagging.tagged_text(
-                *about, min_score, self._cut.get(about[3] if raw else "", frozenset())
+                *about, min_score, now.cut.get(about[3] if raw else "", frozenset())
             )
             for about in zip(texts, words, places, tasks, found, strict=True)
         ]
@@ -353,7 +393,11 @@ class Tagger(Saving):
         """Raise HyperloaderError for options that cannot be."""
         tagging.check_options(batch_size, min_score, alternatives, sequences)
         if sequences:
-            self._decoder.check_sequences()
+            self._now.decoder.check_sequences()
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
+        """See :meth:`Tasks._take_over`."""
+        self._now = State.of(checkpoint.model.eval(), checkpoint.codec, checkpoint.calibration)
 
     def _known(self, task: str | None) -> str:
         """``task``, or the only one."""

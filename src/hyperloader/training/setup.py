@@ -47,6 +47,18 @@ def select_data(recipe: Recipe, corpora: Mapping[str, Corpus]) -> dict[str, Corp
     }
 
 
+def check_labels(recipe: Recipe, selected: Mapping[str, Corpus]) -> None:
+    """Raise DataError for a task that has nothing to learn."""
+    for name, corpus in selected.items():
+        if not corpus.labels("train", "validation"):
+            share = recipe.data.fraction
+            drawn = f" (of which data.fraction={share} is used)" if share < 1 else ""
+            raise DataError(
+                f"task {name!r} has no labelled span in its training and validation "
+                f"sentences{drawn}; label some, or omit the task"
+            )
+
+
 def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Checkpoint:
     """A fresh model and codec for the selected ``corpora``.
 

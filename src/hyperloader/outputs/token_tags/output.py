@@ -16,6 +16,7 @@ from hyperloader.outputs.output import BATCH, Gold, GoldScores, Labels, Output
 from hyperloader.outputs.token_tags.chain import GoldTags
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.decoder import TagDecoder
+from hyperloader.outputs.token_tags.first_head import fit_head
 from hyperloader.outputs.token_tags.label_vectors import check_texts, label_vectors
 from hyperloader.outputs.token_tags.loss import TagLoss
 from hyperloader.outputs.token_tags.model import TokenTagger
@@ -33,11 +34,15 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         """See :meth:`Output.codec`."""
         return TokenCodec(tokenizer, labels, config)
 
+    def settings(self, codec: TokenCodec) -> dict[str, Any]:
+        """See :meth:`Output.settings`."""
+        return {"tags": _counts(codec)}
+
     def build(
         self, backbone: Any, config: ModelConfig, codec: TokenCodec, backbone_name: str | None
     ) -> TokenTagger:
         """See :meth:`Output.build`."""
-        model = TokenTagger(backbone, config, backbone_name, tags=_counts(codec))
+        model = super().build(backbone, config, codec, backbone_name)
         for source in model.label_texts:
             for number, task in enumerate(config.tasks):
                 if config.head == "text":
@@ -58,13 +63,20 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         """See :meth:`Output.loss`; every word is a decision, so ``config.loss`` has no effect."""
         return TagLoss(model, codec, config.label_smoothing, config.consistency)
 
-    def decoder(
+    def begin(
+        self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
+    ) -> None:
+        """See :meth:`Output.begin`: a free head is fitted to the states of words as they are."""
+        if model.config.head == "free":
+            fit_head(model, codec, windows)
+
+    def decoder_of(
         self,
         model: TokenTagger | OnnxTagger,
         codec: TokenCodec,
-        temperatures: Mapping[str, float] | None = None,
+        temperatures: Mapping[str, float] | None,
     ) -> TagDecoder:
-        """See :meth:`Output.decoder`."""
+        """See :meth:`Output.decoder_of`."""
         return TagDecoder(model, codec, temperatures)
 
     def gold_scores(
