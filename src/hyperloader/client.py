@@ -211,10 +211,10 @@ class AsyncClient(_Asking):
         alternatives: int = 0,
     ) -> TaggedText | list[TaggedText]:
         """As :meth:`Client.tag`. Cancelling it takes the texts out of the service's queue."""
-        asked = request(texts, task, model, min_score, alternatives)
-        return answer(
-            texts, await self._ask("POST", "/v1/tag", asked) if texts else {"results": []}
-        )
+        if _are_none(texts):
+            return []
+        asked = request(texts, task, self.model, min_score, alternatives)
+        return answer(texts, await self._ask("POST", "/v1/tag", asked))
 
     async def _ask(self, method: str, path: str, value: Any = None) -> Any:
         for attempt in count():

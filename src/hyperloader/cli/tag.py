@@ -15,8 +15,8 @@ from rich.text import Text
 from hyperloader.builtin import BUILTIN, is_bundled, tagger_name
 from hyperloader.cli.colours import coloured
 from hyperloader.cli.lines import Line, file_lines, standard_input, stream_lines
-from hyperloader.corpora.reading.place import suffix_of
 from hyperloader.client import Client
+from hyperloader.corpora.reading.place import suffix_of
 from hyperloader.errors import ConfigError, DataError, HyperloaderError, ServiceError
 from hyperloader.hub import is_repository
 from hyperloader.types import TaggedText
@@ -112,22 +112,17 @@ def tag(
       hyperloader tag --url http://localhost:8000 --task movie < questions.txt
     """
     options: dict[str, Any] = {"min_score": min_score, "alternatives": alternatives}
-    tagger: "Tagger | Client"
-    if url is not None:
-        texts = given or []
-        tagger = _service(url, model, device is None and precision == "float32" and words is None)
-    elif model is not None:
-        raise ConfigError("--model names a tagger of a service; give --url, or the run instead")
-    else:
-        from hyperloader.tagger import Tagger
+    tagger: Tagger | Client
+    if url is None:
         from hyperloader.tagging import check_options
 
         check_options(batch_size, min_score, alternatives)
+        if model is not None:
+            raise ConfigError("--model names a tagger of a service: give --url, or the run instead")
+        tagger, texts = _loaded(given or [], device, precision, words)
         options["batch_size"] = batch_size
-        run, texts = _run_and_texts(given or [])
-        tagger = Tagger.from_pretrained(run, device, precision=precision, words=words)
-        if run == BUILTIN:
-            Console(stderr=True).print(f"tagging with {tagger_name(run)}", style="dim")
+    else:
+        tagger, texts = _service(url, model, (device, precision, words)), given or []
     texts += text or []
     if task is None and len(tagger.tasks) > 1:
         raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
@@ -141,9 +136,22 @@ def tag(
     wrong.end()
 
 
-def _service(url: str, model: str | None, plain: bool) -> Client:
-    """The service at ``url``. Raises ConfigError for options that are the service's own."""
-    if not plain:
+def _loaded(
+    given: list[str], device: str | None, precision: str, words: str | None
+) -> tuple["Tagger", list[str]]:
+    """The tagger that the arguments name, and the sentences among them."""
+    from hyperloader.tagger import Tagger
+
+    run, texts = _run_and_texts(given)
+    tagger = Tagger.from_pretrained(run, device, precision=precision, words=words)
+    if run == BUILTIN:
+        Console(stderr=True).print(f"tagging with {tagger_name(run)}", style="dim")
+    return tagger, texts
+
+
+def _service(url: str, model: str | None, own: tuple[str | None, str, str | None]) -> Client:
+    """The service at ``url``. Raises ConfigError for options that are its own."""
+    if own != (None, "float32", None):
         raise ConfigError("--device, --precision and --words are the service's; leave them out")
     return Client(url, os.environ.get("HYPERLOADER_API_KEY"), model=model)
 
