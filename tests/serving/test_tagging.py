@@ -10,7 +10,7 @@ from helpers import tiny_codec, tiny_model
 from hyperloader.tagger import Tagger
 from serving_helpers import TEXTS, Running, serving, small_tagger
 
-MIN_SCORE = 0.05
+MIN_SCORE = 0.2
 TASKS = ["music", "flights", "one", "music"]
 
 
