@@ -38,19 +38,19 @@ def admin_routes(service: Service) -> APIRouter:
 
     @router.post("/v1/tasks", status_code=201, response_model=Tasks)
     async def add_task(new: NewTask) -> Response:
-        """Add a task to a tagger that runs."""
+        """Add a task to a tagger, which answers meanwhile."""
         served = _chosen(service, new.model)
-        await service.batcher.alone(lambda: _method(served, "add")(new.path))
+        await asyncio.to_thread(_method(served, "add"), new.path)
         log("task added", model=served.name)
         return json_response({"tasks": served.tasks()}, 201)
 
     @router.delete("/v1/tasks/{name}", status_code=204)
     async def remove_task(name: str, model: str | None = None) -> None:
-        """Remove a task from a tagger that runs."""
+        """Remove a task from a tagger. Texts that still wait for it get 422."""
         served = _chosen(service, model)
         if name not in served.tagger.tasks:
             raise Refused(404, "unknown_task", f"{served.name!r} has no task {name!r}")
-        await service.batcher.alone(lambda: _method(served, "remove")(name))
+        await asyncio.to_thread(_method(served, "remove"), name)
         log("task removed", model=served.name, task=name)
 
     return router

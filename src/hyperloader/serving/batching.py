@@ -10,11 +10,10 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 from hyperloader.serving.logs import log
 from hyperloader.serving.metrics import Metrics
@@ -23,7 +22,6 @@ from hyperloader.serving.settings import Settings
 from hyperloader.serving.taggers import Served
 from hyperloader.types import TaggedText
 
-T = TypeVar("T")
 # Texts of one request in a batch while others wait.
 TURN = 16
 
@@ -38,7 +36,7 @@ class Item:
     """A text that waits, and its answer to be."""
 
     text: str
-    task: str | None
+    task: str
     tokens: int
     since: float
     answer: "asyncio.Future[TaggedText]"
@@ -51,7 +49,7 @@ class Job:
         self,
         served: Served,
         texts: Sequence[str],
-        tasks: Sequence[str | None],
+        tasks: Sequence[str],
         alternatives: int = 0,
     ) -> None:
         loop, now = asyncio.get_running_loop(), time.perf_counter()
@@ -140,10 +138,6 @@ class Batcher:
         """In how many seconds the queue should be empty, at least 1."""
         return max(1, math.ceil(self.tokens / (self._tokens_per_second or math.inf)))
 
-    async def alone(self, work: Callable[[], T]) -> T:
-        """Do ``work`` between two batches, while no model runs."""
-        return await asyncio.get_running_loop().run_in_executor(self._model, work)
-
     async def run(self) -> None:
         """Tag what comes until this is cancelled."""
         crowded = False
@@ -204,7 +198,8 @@ class Batcher:
             self.metrics.wait_seconds.observe(start - item.since)
         self._running = len(items)
         try:
-            found = await self.alone(lambda: _answers(served, items, alternatives))
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self._model, _answers, served, items, alternatives)
         finally:
             self._running = 0
         seconds = time.perf_counter() - start
@@ -245,7 +240,7 @@ def _answers(
     try:
         return served.tagger.tag(
             [item.text for item in items],
-            [item.task or served.tagger.tasks[0] for item in items],
+            [item.task for item in items],
             alternatives=alternatives,
         )
     except Exception as error:

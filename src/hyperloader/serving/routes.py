@@ -143,7 +143,9 @@ def accept(service: Service, asked: TagRequest) -> Job:
         check_count(len(texts), len(tasks))
     except HyperloaderError as error:
         raise Refused(422, "invalid", str(error)) from error
-    return Job(service.taggers.chosen(asked.model, tasks), texts, tasks, asked.alternatives)
+    served = service.taggers.chosen(asked.model, tasks)
+    only = served.tagger.tasks[0]  # where a task may be left out
+    return Job(served, texts, [task or only for task in tasks], asked.alternatives)
 
 
 async def whole(
