@@ -11,13 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import pytest
 
 from serving_helpers import PATIENCE, Reply, ask, small_tagger
-from training_helpers import refused
+from training_helpers import in_process, refused, run_main
 
 
 @pytest.fixture(scope="module")
@@ -28,45 +28,37 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Process(NamedTuple):
-    """A service in a process of its own, and what it has said."""
+    """A service in a process of its own."""
 
     url: str
-    process: subprocess.Popen[str]
-    said: list[str]
+    process: Any
+    errors: Path
+
+    def said(self) -> list[str]:
+        return self.errors.read_text().splitlines()
+
+    def exit_code(self) -> int | None:
+        self.process.join(PATIENCE)
+        code: int | None = self.process.exitcode
+        return code
 
 
 @contextmanager
-def served(*arguments: object) -> Iterator[Process]:
-    command = [sys.executable, "-m", "hyperloader", "serve", "--port", "0", *map(str, arguments)]
-    with subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell lets what it starts in the background ignore Ctrl-C, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:
-        said: list[str] = []
-        started = threading.Event()
-
-        def listen() -> None:
-            assert process.stderr is not None
-            for line in process.stderr:
-                said.append(line.rstrip("\n"))
-                if "(Ctrl-C stops it)" in line:
-                    started.set()
-
-        thread = threading.Thread(target=listen)
-        thread.start()
-        try:
-            assert started.wait(PATIENCE), said
-            (url,) = re.findall(r"http://\S+", " ".join(said))
-            yield Process(url, process, said)
-        finally:
-            process.kill()
-            thread.join(PATIENCE)
+def served(errors: Path, *arguments: object, **environment: str) -> Iterator[Process]:
+    command = ["serve", "--port", "0", *map(str, arguments)]
+    errors.touch()
+    process = in_process(run_main, command, errors, **environment)
+    try:
+        while not (urls := re.findall(r"at (http://\S+) \(Ctrl-C stops it\)", errors.read_text())):
+            assert process.is_alive(), errors.read_text()
+            process.join(0.05)
+        yield Process(urls[0], process, errors)
+    finally:
+        process.kill()
+        process.join()
 
 
-def test_it_stops_when_all_that_it_took_is_answered(run: Path) -> None:
+def test_it_stops_when_all_that_it_took_is_answered(run: Path, tmp_path: Path) -> None:
     replies: dict[int, Reply | None] = {}
 
     def client(url: str, first: int) -> None:
@@ -77,7 +69,7 @@ def test_it_stops_when_all_that_it_took_is_answered(run: Path) -> None:
             except OSError:  # it listens no more: nothing was accepted
                 return
 
-    with served(f"mine={run}") as service:
+    with served(tmp_path / "said", f"mine={run}") as service:
         threads = [threading.Thread(target=client, args=(service.url, n * 1000)) for n in range(6)]
         for thread in threads:
             thread.start()
@@ -86,13 +78,13 @@ def test_it_stops_when_all_that_it_took_is_answered(run: Path) -> None:
         service.process.terminate()
         for thread in threads:
             thread.join(PATIENCE)
-        assert service.process.wait(PATIENCE) == 0
+        assert service.exit_code() == 0
     answered = {i: reply for i, reply in replies.items() if reply is not None}
     assert {reply.status for reply in answered.values()} <= {200, 503}
     for i, reply in answered.items():
         if reply.status == 200:
             assert [result["text"] for result in reply.json["results"]] == [f"thing {i}"] * 20
-    logged = [json.loads(line) for line in service.said if line.startswith("{")]
+    logged = [json.loads(line) for line in service.said() if line.startswith("{")]
     taken = [line for line in logged if line["event"] == "request" and "texts" in line]
     assert sum(line["status"] == 200 for line in taken) == sum(
         reply.status == 200 for reply in answered.values()
@@ -101,10 +93,10 @@ def test_it_stops_when_all_that_it_took_is_answered(run: Path) -> None:
     assert any(line["event"] == "draining" for line in logged)
 
 
-def test_its_options_and_its_variables(run: Path) -> None:
+def test_its_options_and_its_variables(run: Path, tmp_path: Path) -> None:
     keys = {"HYPERLOADER_API_KEY": "one, two", "HYPERLOADER_ADMIN_KEY": "boss"}
     limits = ("--max-texts", 2, "--max-queue", 2)
-    with mock.patch.dict(os.environ, keys), served(f"mine={run}", run, *limits) as service:
+    with served(tmp_path / "said", f"mine={run}", run, *limits, **keys) as service:
         key = {"Authorization": "Bearer two"}
         tasks = ask(service.url, "/v1/tasks", **key).json["tasks"]
         assert {task["model"] for task in tasks} == {"mine", "run"}
@@ -114,16 +106,18 @@ def test_its_options_and_its_variables(run: Path) -> None:
         boss = {"Authorization": "Bearer boss"}
         assert ask(service.url, "/v1/models/run", method="DELETE", **boss).status == 204
         assert service.url.startswith("http://127.0.0.1:")
-        assert not any("anybody" in line for line in service.said)
+        assert not any("anybody" in line for line in service.said())
 
 
-def test_an_open_service_for_everybody_is_pointed_out_and_ctrl_c_stops_it(run: Path) -> None:
-    with served(run, "--host", "0.0.0.0") as service:
+def test_an_open_service_for_all_is_pointed_out_and_ctrl_c_stops_it(
+    run: Path, tmp_path: Path
+) -> None:
+    with served(tmp_path / "said", run, "--host", "0.0.0.0") as service:
         port = service.url.rpartition(":")[2]
         assert ask(f"http://127.0.0.1:{port}", "/health").status == 200
-        service.process.send_signal(signal.SIGINT)
-        assert service.process.wait(PATIENCE) == 0
-    assert any("no API key is set" in line for line in service.said)
+        os.kill(service.process.pid, signal.SIGINT)
+        assert service.exit_code() == 0
+    assert any("no API key is set" in line for line in service.said())
 
 
 def test_what_cannot_be_served_is_one_line(run: Path, tmp_path: Path) -> None:
