@@ -38,6 +38,20 @@ class TrainingError(HyperloaderError):
     """Training stopped because going on would be wrong (a NaN, a changed corpus)."""
 
 
+class ServiceError(HyperloaderError):
+    """A service that refuses, fails or cannot be reached.
+
+    Args:
+        status: of HTTP; 0: there was no answer.
+        code: what a program may go by (docs/serving.md).
+        retry_after: seconds after which the service wants to be asked again.
+    """
+
+    def __init__(self, message: str, status: int = 0, code: str = "", retry_after: float = 0.0):
+        super().__init__(message)
+        self.status, self.code, self.retry_after = status, code, retry_after
+
+
 def first_line(error: BaseException) -> str:
     """What another library's ``error`` says, in one line that is not too long."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -28,6 +28,7 @@ from hyperloader.cli import (
     quickstart,
     recipes,
     score,
+    serve,
     similarity,
     tag,
     tasks,
@@ -68,6 +69,7 @@ app.command()(calibrate.calibrate)
 app.command()(export.export)
 app.command()(tag.tag)
 app.command()(tasks.tasks)
+app.command()(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(experiment.app, name="experiment")
 app.command()(similarity.similarity)
