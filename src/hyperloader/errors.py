@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -36,6 +37,15 @@ class TargetError(HyperloaderError):
 
 class TrainingError(HyperloaderError):
     """Training stopped because going on would be wrong (a NaN, a changed corpus)."""
+
+
+def check_installed(what: str, extra: str, packages: Iterable[str]) -> None:
+    """Raise NotInstalledError unless all ``packages`` are there, which ``extra`` installs."""
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise NotInstalledError(
+            f"{what} need the package {missing[0]}, which is not installed; "
+            f"pip install 'hyperloader[{extra}]'"
+        )
 
 
 def first_line(error: BaseException) -> str:

@@ -107,6 +107,10 @@ class Tagger(Saving):
         """The labels of one task."""
         return self.codec.labels[self._known(task)]
 
+    def cut_marks(self, task: str | None = None) -> frozenset[str]:
+        """The sentence marks that are cut off both ends of a task's spans of raw text."""
+        return self._cut.get(self._known(task), frozenset())
+
     @property
     def temperatures(self) -> dict[str, float]:
         """What divides each task's logits; a task that is not named has 1."""
@@ -329,9 +333,7 @@ class Tagger(Saving):
             self._decoder, encoded, batch_size=batch_size, alternatives=alternatives
         )
         return [
-            tagging.tagged_text(
-                *about, min_score, self._cut.get(about[3] if raw else "", frozenset())
-            )
+            tagging.tagged_text(*about, min_score, self.cut_marks(about[3]) if raw else frozenset())
             for about in zip(texts, words, places, tasks, found, strict=True)
         ]
 

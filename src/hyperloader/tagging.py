@@ -180,9 +180,15 @@ def tagged_text(
         score = 1.0 if span.score is None else span.score
         if score < min_score:
             continue
-        kept = [i for i in range(span.word_start, span.word_end) if words[i] not in cut]
-        first, last = (kept[0], kept[-1]) if kept else (span.word_start, span.word_end - 1)
-        start, end = places[first][0], places[last][1]
-        spans.append(TaggedSpan(start, end, text[start:end], span.label, score, first, last + 1))
+        first, behind = trimmed(words, span.word_start, span.word_end, cut)
+        start, end = places[first][0], places[behind - 1][1]
+        spans.append(TaggedSpan(start, end, text[start:end], span.label, score, first, behind))
     others = None if found.alternatives is None else tuple(found.alternatives)
     return TaggedText(text, words, tuple(places), tuple(spans), task, others)
+
+
+def trimmed(words: Sequence[str], start: int, end: int, cut: frozenset[str]) -> tuple[int, int]:
+    """The span ``start`` to ``end`` (exclusive) of ``words`` without those in ``cut`` at its ends;
+    one of nothing else stays."""
+    kept = [i for i in range(start, end) if words[i] not in cut]
+    return (kept[0], kept[-1] + 1) if kept else (start, end)
