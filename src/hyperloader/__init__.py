@@ -22,6 +22,7 @@ __all__ = [
     "TaggingModel",
     "TrainingError",
     "load_corpora",
+    "pipeline",
     "resume",
     "train",
     "trust_backbone",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         HyperloaderError,
         TrainingError,
     )
+    from hyperloader.integrations.transformers import pipeline
     from hyperloader.modeling.config import ModelConfig
     from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
@@ -60,6 +62,7 @@ _HOME = {
     "TaggingModel": "outputs.sentt.model",
     "TrainingError": "errors",
     "load_corpora": "corpora.registry",
+    "pipeline": "integrations.transformers",
     "resume": "api",
     "train": "api",
     "trust_backbone": "trust",

@@ -1,6 +1,7 @@
 """The face that users see: texts in, spans with labels, character offsets and scores out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
@@ -271,6 +272,22 @@ class Tagger(Saving):
             )
             contexts = [context for _, context in some] if as_tuples else []
             yield from zip(found, contexts, strict=True) if as_tuples else found
+
+    def map_function(
+        self,
+        task: str | None = None,
+        text_column: str = "text",
+        column: str = "spans",
+        **options: Unpack[TagOptions],
+    ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        """What ``datasets.Dataset.map`` takes, best with ``batched=True``.
+
+        It adds a ``column`` with the spans of every text: start, end, text, label, score.
+
+        Raises:
+            HyperloaderError: as :meth:`tag`; when it is called also for a missing ``text_column``.
+        """
+        return partial(tagging.map_rows, self.tag, self._known(task), text_column, column, options)
 
     def evaluate(
         self,

@@ -1,8 +1,8 @@
 """What stands around a tagger's model: texts become words, decoded words become tagged texts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import torch
 
@@ -149,6 +149,30 @@ def joined_places(words: Sequence[str]) -> list[tuple[int, int]]:
     """Where ``words`` are in their text, which joins them by single spaces."""
     starts = accumulate((len(word) + 1 for word in words[:-1]), initial=0)
     return [(start, start + len(word)) for start, word in zip(starts, words, strict=False)]
+
+
+def map_rows(
+    tag: Callable[..., Any],
+    task: str,
+    text_column: str,
+    column: str,
+    options: TagOptions,
+    rows: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The ``column`` of spans of ``rows``: one row, or columns of many; see ``map_function``."""
+    if text_column not in rows:
+        raise HyperloaderError(unknown("column", text_column, rows))
+    texts = rows[text_column]
+    found = tag(texts, task, **options)
+    if isinstance(texts, str):
+        return {column: span_records(found)}
+    return {column: [span_records(tagged) for tagged in found]}
+
+
+def span_records(tagged: TaggedText) -> list[dict[str, Any]]:
+    """The spans of a text with what a table needs of them."""
+    fields = ("start", "end", "text", "label", "score")
+    return [{name: getattr(span, name) for name in fields} for span in tagged.spans]
 
 
 def check_words(sentences: Sequence[Sequence[str]]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import hyperloader.integrations.spacy  # noqa: F401  # where it is installed, by entry point
+from bert_helpers import bert_tagger
 from folders import ROOT
 from training_helpers import cli
 
@@ -25,6 +26,7 @@ def test_its_commands_and_examples_run_in_their_order(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    bert_tagger(method="hyperlora").save_pretrained("runs/lora")
     namespace: dict[str, Any] = {"__name__": "example"}
     ran = 0
     for language, text in blocks(page):

@@ -23,6 +23,8 @@ class Kind(StrEnum):
     CHECKPOINT = "checkpoint"  # tags by itself: a model with its labels and its tokenizer
     ONNX = "tagger in ONNX"
     MODEL = "model"
+    TRANSFORMERS = "transformers model"
+    PEFT = "PEFT adapter"
     BACKBONE = "backbone"
     PREPARED = "prepared text"
 
