@@ -25,7 +25,7 @@ LAYERS = (
     {"checkpoint", "onnx_checkpoint", "hub", "model_card", "tagging", "saving"},
     {"training"},
     {"evaluation", "tagger"},
-    {"api", "pretraining", "integrations"},
+    {"api", "pretraining", "integrations", "annotating"},
     {"reproduction"},
     {"experiments", "benchmarks"},
     {"cli"},
