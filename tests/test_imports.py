@@ -16,7 +16,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 LAYERS = (
     {
         *("types", "tags", "errors", "store", "trust"),
-        *("words", "config", "yamls", "builtin", "calibration"),
+        *("words", "config", "yamls", "builtin", "calibration", "colours"),
     },
     {"registry", "client"},
     {"backbones"},
@@ -25,7 +25,8 @@ LAYERS = (
     {"checkpoint", "onnx_checkpoint", "hub", "model_card", "tagging", "saving"},
     {"training"},
     {"evaluation", "tagger"},
-    {"api", "pretraining", "serving"},
+    {"api", "pretraining", "serving", "integrations", "annotating"},
+    {"growing"},
     {"reproduction"},
     {"experiments", "benchmarks"},
     {"cli"},

@@ -23,6 +23,7 @@ __all__ = [
     "TaggingModel",
     "TrainingError",
     "load_corpora",
+    "pipeline",
     "resume",
     "train",
     "trust_backbone",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         HyperloaderError,
         TrainingError,
     )
+    from hyperloader.integrations.transformers import pipeline
     from hyperloader.modeling.config import ModelConfig
     from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
@@ -69,6 +71,7 @@ _HOME = {
     "TaggingModel": "outputs.sentt.model",
     "TrainingError": "errors",
     "load_corpora": "corpora.registry",
+    "pipeline": "integrations.transformers",
     "resume": "api",
     "train": "api",
     "trust_backbone": "trust",

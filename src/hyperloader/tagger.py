@@ -1,6 +1,7 @@
 """The face that users see: texts in, spans with labels, character offsets and scores out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, Unpack, overload
@@ -143,6 +144,10 @@ class Tagger(Tasks):
         """The labels of one task."""
         now = self._now
         return now.codec.labels[tagging.known_task(task, now.model.config.tasks)]
+
+    def cut_marks(self, task: str | None = None) -> frozenset[str]:
+        """The sentence marks that are cut off both ends of a task's spans of raw text."""
+        return self._now.cut.get(self._known(task), frozenset())
 
     @property
     def temperatures(self) -> dict[str, float]:
@@ -313,6 +318,22 @@ class Tagger(Tasks):
             contexts = [context for _, context in some] if as_tuples else []
             yield from zip(found, contexts, strict=True) if as_tuples else found
 
+    def map_function(
+        self,
+        task: str | None = None,
+        text_column: str = "text",
+        column: str = "spans",
+        **options: Unpack[TagOptions],
+    ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        """What ``datasets.Dataset.map`` takes, best with ``batched=True``.
+
+        It adds a ``column`` with the spans of every text: start, end, text, label, score.
+
+        Raises:
+            HyperloaderError: as :meth:`tag`; when it is called also for a missing ``text_column``.
+        """
+        return partial(tagging.map_rows, self.tag, self._known(task), text_column, column, options)
+
     def evaluate(
         self,
         data: "Labelled",
@@ -375,6 +396,7 @@ class Tagger(Tasks):
             stream_windows(now.codec, w, name) if w else ()
             for w, name in zip(words, tasks, strict=True)
         )
+        cut = now.cut if raw else {}
         found = decode_sentences(
             now.decoder,
             encoded,
@@ -383,9 +405,7 @@ class Tagger(Tasks):
             sequences=sequences,
         )
         return [
-            tagging.tagged_text(
-                *about, min_score, now.cut.get(about[3] if raw else "", frozenset())
-            )
+            tagging.tagged_text(*about, min_score, cut.get(about[3], frozenset()))
             for about in zip(texts, words, places, tasks, found, strict=True)
         ]
 

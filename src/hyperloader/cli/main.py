@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from hyperloader.cli import (
+    annotate,
     benchmark,
     calibrate,
     data,
@@ -68,6 +69,7 @@ app.command()(score.score)
 app.command()(calibrate.calibrate)
 app.command()(export.export)
 app.command()(tag.tag)
+app.command()(annotate.annotate)
 app.command()(tasks.tasks)
 app.command()(serve.serve)
 app.add_typer(data.app, name="data")

@@ -24,6 +24,8 @@ class Kind(StrEnum):
     ONNX = "tagger in ONNX"
     MODEL = "model"
     TASK = "task"
+    TRANSFORMERS = "transformers model"
+    PEFT = "PEFT adapter"
     BACKBONE = "backbone"
     PREPARED = "prepared text"
 
