@@ -12,7 +12,7 @@ import hyperloader
 
 NAMES = {
     *("Tagger", "TaggedText", "TaggedSpan", "Alternative"),
-    *("train", "resume", "load_corpora", "Corpus", "Example", "Span"),
+    *("train", "resume", "add_task", "suggest", "load_corpora", "Corpus", "Example", "Span"),
     *("ModelConfig", "TaggingModel", "trust_backbone"),
     *("HyperloaderError", "CheckpointError", "ConfigError", "DataError", "TrainingError"),
 }

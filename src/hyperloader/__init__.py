@@ -21,8 +21,10 @@ __all__ = [
     "Tagger",
     "TaggingModel",
     "TrainingError",
+    "add_task",
     "load_corpora",
     "resume",
+    "suggest",
     "train",
     "trust_backbone",
 ]
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
         HyperloaderError,
         TrainingError,
     )
+    from hyperloader.growing.add import add_task
+    from hyperloader.growing.suggest import suggest
     from hyperloader.modeling.config import ModelConfig
     from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
@@ -59,8 +63,10 @@ _HOME = {
     "Tagger": "tagger",
     "TaggingModel": "outputs.sentt.model",
     "TrainingError": "errors",
+    "add_task": "growing.add",
     "load_corpora": "corpora.registry",
     "resume": "api",
+    "suggest": "growing.suggest",
     "train": "api",
     "trust_backbone": "trust",
 }

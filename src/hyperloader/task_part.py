@@ -101,7 +101,9 @@ def with_parts(checkpoint: Checkpoint, parts: Iterable[TaskPart]) -> Checkpoint:
 def check_name(name: str) -> None:
     """Raise ConfigError for a name that no task can have."""
     if not name.strip() or not name.isprintable():
-        raise ConfigError(f"{name!r} cannot be the name of a task; give it letters that can be seen")
+        raise ConfigError(
+            f"{name!r} cannot be the name of a task; give it letters that can be seen"
+        )
 
 
 def write_part(folder: Path, part: TaskPart, model: AttachedModel) -> None:
@@ -154,8 +156,8 @@ def load_part(folder: Path, model: AttachedModel) -> TaskPart:
         about = TaskAbout(**document)
     if about.model != shared_hash(model):
         raise CheckpointError(
-            f"{folder} is a task of another model ({about.method}; the hash of what its tasks share "
-            "differs); add it to the one that it was made with, or add the task by its data: "
+            f"{folder} is a task of another model ({about.method}; the hash of what its tasks "
+            "share differs); add it to the one that it was made with, or add the task by its data: "
             "hyperloader add-task"
         )
     tensors = read_tensors(folder / WEIGHTS)

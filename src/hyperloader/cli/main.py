@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from hyperloader.cli import (
+    add_task,
     benchmark,
     calibrate,
     data,
@@ -29,7 +30,9 @@ from hyperloader.cli import (
     recipes,
     score,
     similarity,
+    suggest,
     tag,
+    task,
     tasks,
     train,
     verify,
@@ -62,12 +65,15 @@ app = typer.Typer(
 )
 app.command()(quickstart.quickstart)
 app.command()(train.train)
+app.command("add-task")(add_task.add_task)
+app.command()(suggest.suggest)
 app.command()(evaluate.evaluate)
 app.command()(score.score)
 app.command()(calibrate.calibrate)
 app.command()(export.export)
 app.command()(tag.tag)
 app.command()(tasks.tasks)
+app.add_typer(task.app, name="task")
 app.add_typer(data.app, name="data")
 app.add_typer(experiment.app, name="experiment")
 app.command()(similarity.similarity)

@@ -1,8 +1,8 @@
 """What a model has of each task by itself, and the same model with other tasks.
 
-A model is a backbone, what all tasks share of the source of its weights, and a little of every task:
-rows of tables (its embedding, its head) and, where it was added later, a residual. Tasks come and go
-by new tables; what is shared is neither copied nor touched.
+A model is a backbone, what all tasks share of the source of its weights, and a little of every
+task: rows of tables (its embedding, its head) and, where it was added later, a residual. Tasks come
+and go by new tables; what is shared is neither copied nor touched.
 """
 
 import copy
@@ -151,6 +151,4 @@ def _padded(rows: list[Tensor], table: Table) -> list[Tensor]:
     place = table.tags - 1
     most = max(row.shape[place] for row in rows)
     behind = rows[0].dim() - 1 - place
-    return [
-        nn.functional.pad(row, [*[0, 0] * behind, 0, most - row.shape[place]]) for row in rows
-    ]
+    return [nn.functional.pad(row, [*[0, 0] * behind, 0, most - row.shape[place]]) for row in rows]

@@ -10,7 +10,7 @@ from hyperloader.checkpoint import Checkpoint, load_checkpoint
 from hyperloader.codec.codec import Codec
 from hyperloader.config import Recipe
 from hyperloader.corpora.corpus import Corpus
-from hyperloader.errors import ConfigError, DataError
+from hyperloader.errors import ConfigError
 from hyperloader.training.loop import Evaluate, Trainer
 from hyperloader.training.progress import Listener
 from hyperloader.training.run import RunFolder

@@ -143,7 +143,7 @@ class TokenTagger(AttachedModel):
     def _states(
         self, input_ids: Tensor, mask: Tensor | None, first: Tensor, places: Tensor | None
     ) -> Tensor:
-        """What the head reads of every word, (batch, words, d): the state of its first sub-token."""
+        """What the head reads of a word: the state of its first sub-token; (batch, words, d)."""
         told = {} if places is None else self.family.told_places(self.backbone, places) or {}
         states = self.backbone(input_ids, attention_mask=mask, **told).last_hidden_state
         return states[torch.arange(first.shape[0], device=first.device)[:, None], first]
