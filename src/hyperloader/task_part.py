@@ -156,8 +156,8 @@ def load_part(folder: Path, model: AttachedModel) -> TaskPart:
         about = TaskAbout(**document)
     if about.model != shared_hash(model):
         raise CheckpointError(
-            f"{folder} is a task of another model ({about.method}; the hash of what its tasks share "
-            "differs); add it to the one that it was made with, or add the task by its data: "
+            f"{folder} is a task of another model ({about.method}; the hash of what its tasks "
+            "share differs); add it to the one that it was made with, or add the task by its data: "
             "hyperloader add-task"
         )
     tensors = read_tensors(folder / WEIGHTS)

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from hyperloader.cli import (
+    add_task,
     annotate,
     benchmark,
     calibrate,
@@ -31,7 +32,9 @@ from hyperloader.cli import (
     score,
     serve,
     similarity,
+    suggest,
     tag,
+    task,
     tasks,
     train,
     verify,
@@ -64,6 +67,8 @@ app = typer.Typer(
 )
 app.command()(quickstart.quickstart)
 app.command()(train.train)
+app.command("add-task")(add_task.add_task)
+app.command()(suggest.suggest)
 app.command()(evaluate.evaluate)
 app.command()(score.score)
 app.command()(calibrate.calibrate)
@@ -72,6 +77,7 @@ app.command()(tag.tag)
 app.command()(annotate.annotate)
 app.command()(tasks.tasks)
 app.command()(serve.serve)
+app.add_typer(task.app, name="task")
 app.add_typer(data.app, name="data")
 app.add_typer(experiment.app, name="experiment")
 app.command()(similarity.similarity)

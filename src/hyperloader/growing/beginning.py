@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 from hyperloader.checkpoint import Checkpoint
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
 from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.registry import output_of
 from hyperloader.task_part import TaskPart, part_of, with_parts
+from hyperloader.task_start import begun
 
 Windows = Sequence[EncodedWindow]
 
@@ -34,17 +32,7 @@ def view_at(checkpoint: Checkpoint, task: TaskPart, at: str) -> Checkpoint:
     Args:
         task: its name, labels, marks and the rank of its residual.
     """
-    output, old = output_of(checkpoint.model), part_of(checkpoint, at).weights
-    labels = {task.name: task.labels}
-    codec = output.codec(checkpoint.codec.tokenizer, labels, checkpoint.codec.config)
-    tags = output.settings(codec).get("tags", {}).get(task.name, 0)
-    rows = {
-        name: old.rows[name]
-        if table.tags is None
-        else _first_rows(old.rows[name], table.tags - 1, tags)
-        for name, table in checkpoint.model.source.tables().items()
-    }
-    return with_parts(checkpoint, [replace(task, weights=replace(task.weights, rows=rows))])
+    return with_parts(checkpoint, [begun(checkpoint, task, part_of(checkpoint, at))])
 
 
 def nearest(
@@ -77,29 +65,11 @@ def again(checkpoint: Checkpoint, task: TaskPart, train: Windows) -> Beginning:
     """The task of that name as it is, with the labels of ``task``: those that it has keep what
     they have."""
     old = part_of(checkpoint, task.name)
-    own = replace(task.weights, residual=old.weights.residual)
-    view = view_at(checkpoint, replace(task, weights=own), task.name)
+    task = replace(task, weights=replace(task.weights, residual=old.weights.residual))
+    view = view_at(checkpoint, task, task.name)
     output_of(view.model).begin(view.model, view.codec, train)
-    tags = getattr(view.codec, "tags", {}).get(task.name, ())
-    had = getattr(checkpoint.codec, "tags", {}).get(task.name, ())
-    kept = [(tags.index(tag), had.index(tag)) for tag in tags if tag in had]
-    if kept:
-        to, of = (torch.tensor(numbers) for numbers in zip(*kept, strict=True))
-        with torch.no_grad():
-            for name, table in view.model.source.tables().items():
-                if table.tags is not None:
-                    rows = view.model.source.get_parameter(name).select(table.tasks, 0)
-                    before = old.weights.rows[name].to(rows)
-                    place = table.tags - 1
-                    rows.index_copy_(place, to.to(rows.device), before.index_select(place, of))
-    return Beginning(view, task.name)
-
-
-def _first_rows(row: Tensor, place: int, tags: int) -> Tensor:
-    """Rows of so many ``tags`` (dimension ``place``) at random, of the spread of those in ``row``."""
-    shape = list(row.shape)
-    shape[place] = tags
-    return torch.randn(shape) * row.std()
+    fitted = part_of(view, task.name).weights.rows
+    return Beginning(with_parts(checkpoint, [begun(checkpoint, task, old, fitted)]), task.name)
 
 
 def _some(windows: Windows, count: int) -> Windows:

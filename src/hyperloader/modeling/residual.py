@@ -15,7 +15,7 @@ _UP, _DOWN = "_up", "_down"
 
 
 class Residual(nn.Module):
-    """A change of every generated weight of one task: of a matrix U D of some rank, of a vector any.
+    """A change of every generated weight of one task: of a matrix U D of low rank, of a vector any.
 
     It starts as nothing: U and vectors are zero. Sites with weights of the same shapes share a
     product.

@@ -1,8 +1,8 @@
 """What a model has of each task by itself, and the same model with other tasks.
 
-A model is a backbone, what all tasks share of the source of its weights, and a little of every task:
-rows of tables (its embedding, its head) and, where it was added later, a residual. Tasks come and go
-by new tables; what is shared is neither copied nor touched.
+A model is a backbone, what all tasks share of the source of its weights, and a little of every
+task: rows of tables (its embedding, its head) and, where it was added later, a residual. Tasks come
+and go by new tables; what is shared is neither copied nor touched.
 """
 
 import copy

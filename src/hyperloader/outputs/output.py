@@ -73,6 +73,10 @@ class Output(ABC, Generic[M, C]):
     def codec(self, tokenizer: Any, labels: Labels, config: CodecConfig) -> C:
         """The codec for the ``labels`` of every task. Raises ConfigError where they do not fit."""
 
+    def tag_names(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The tags that a head has a row for, in a task with ``labels``; none without a head."""
+        return ()
+
     def settings(self, codec: C) -> dict[str, Any]:
         """What a model that answers in the language of ``codec`` has to know of it."""
         return {}

@@ -1,4 +1,4 @@
-"""A first head for a task that a trained model has not seen: fitted to states that stay as they are.
+"""A first head for a task that a trained model has not seen, fitted to states as they are.
 
 A regularised logistic regression from the state of each word to its tag, so that training begins
 with a head that already tells the labels apart as well as these states do.

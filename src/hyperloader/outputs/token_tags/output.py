@@ -14,7 +14,7 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.output import BATCH, Gold, GoldScores, Labels, Output
 from hyperloader.outputs.token_tags.chain import GoldTags
-from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.codec import TokenCodec, tag_names
 from hyperloader.outputs.token_tags.decoder import TagDecoder
 from hyperloader.outputs.token_tags.first_head import fit_head
 from hyperloader.outputs.token_tags.label_vectors import check_texts, label_vectors
@@ -33,6 +33,10 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
     def codec(self, tokenizer: Any, labels: Labels, config: CodecConfig) -> TokenCodec:
         """See :meth:`Output.codec`."""
         return TokenCodec(tokenizer, labels, config)
+
+    def tag_names(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """See :meth:`Output.tag_names`."""
+        return tag_names(labels)
 
     def settings(self, codec: TokenCodec) -> dict[str, Any]:
         """See :meth:`Output.settings`."""
