@@ -112,6 +112,11 @@ class TrainingSection(OptimisationSection):
         description="decay of the moving average of what is trained, which is then validated and "
         "kept, e.g. 0.999",
     )
+    label_sets: Literal["own", "random"] = Field(
+        "own",
+        description="random: labels are left out, shortened and joined anew in every step, so that "
+        "a head of texts learns to read them (zero-shot)",
+    )
     consistency: float = Field(
         0.0,
         ge=0,

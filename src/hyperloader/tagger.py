@@ -14,9 +14,11 @@ from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint
 from hyperloader.codec.batch import stream_windows
 from hyperloader.codec.codec import Codec
+from hyperloader.errors import HyperloaderError
 from hyperloader.onnx_checkpoint import OnnxCheckpoint, is_onnx, load_onnx
 from hyperloader.outputs.decoded import WindowDecoder, decode_sentences
 from hyperloader.outputs.registry import Answering, output_of
+from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
 from hyperloader.tagger_tasks import Tasks
 from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
@@ -159,6 +161,26 @@ class Tagger(Tasks):
         """Where the model is."""
         return self.model.device
 
+    @property
+    def zero_shot(self) -> bool:
+        """Whether it is asked for labels that it was not trained on."""
+        return isinstance(self.model, ZeroShotTagger)
+
+    def for_labels(self, labels: Sequence[str], task: str = tagging.ZERO_SHOT) -> "Tagger":
+        """A tagger that finds ``labels`` by their names, without having been trained on them.
+
+        It has them as its one ``task``, shares all weights with this one, and tags and is evaluated
+        like any other. Its scores are not calibrated.
+
+        Raises:
+            ConfigError: this tagger knows nothing of names (it was not trained for that), or two
+                labels read the same.
+            HyperloaderError: no labels, or one that is blank.
+        """
+        output = output_of(self.model)
+        names = tagging.check_labels(labels)
+        return Tagger(*output.asking_for(self.model, self.codec, task, names))
+
     @overload
     def tag(  # type: ignore[overload-overlap]  # a str is one text, not a sequence of letters
         self, texts: str, task: str | None = None, **options: Unpack[TagOptions]
@@ -181,6 +203,7 @@ class Tagger(Tasks):
         min_score: float = 0.0,
         alternatives: int = 0,
         sequences: int = 0,
+        labels: Sequence[str] | None = None,
     ) -> TaggedText | list[TaggedText]:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 
@@ -196,12 +219,24 @@ class Tagger(Tasks):
             alternatives: how many likely tags of every word to give.
             sequences: how many of the likeliest answers to the whole text to give, with exact
                 probabilities (taggers on encoders; a text that fits one window).
+            labels: find these in place of a task's, without having been trained on them: see
+                :meth:`for_labels`.
 
         Raises:
             HyperloaderError: an unknown task (the message lists the tasks), no task where there
                 are several, a text that is not a string or holds a lone surrogate, a number
                 out of its range, or sequences where there are none.
         """
+        if labels is not None:
+            if task is not None:
+                raise HyperloaderError("give a task, or labels in place of it, and not both")
+            options: TagOptions = {
+                "batch_size": batch_size,
+                "min_score": min_score,
+                "alternatives": alternatives,
+                "sequences": sequences,
+            }
+            return self.for_labels(labels).tag(texts, **options)
         self._check(batch_size, min_score, alternatives, sequences)
         given = [texts] if isinstance(texts, str) else texts
         for i, text in enumerate(given):
@@ -210,8 +245,8 @@ class Tagger(Tasks):
         words = [
             tuple(text[a:b] for a, b in spots) for text, spots in zip(given, places, strict=True)
         ]
-        options = batch_size, min_score, alternatives, sequences
-        found = self._tag(given, words, places, task, *options, raw=True)
+        numbers = batch_size, min_score, alternatives, sequences
+        found = self._tag(given, words, places, task, *numbers, raw=True)
         return found[0] if isinstance(texts, str) else found
 
     @overload
@@ -405,7 +440,9 @@ class Tagger(Tasks):
             sequences=sequences,
         )
         return [
-            tagging.tagged_text(*about, min_score, cut.get(about[3], frozenset()))
+            tagging.tagged_text(
+                *about, min_score, cut.get(about[3], frozenset()), zero_shot=self.zero_shot
+            )
             for about in zip(texts, words, places, tasks, found, strict=True)
         ]
 

@@ -12,11 +12,14 @@ from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.decoded import DecodedWindow
 from hyperloader.outputs.registry import Answering
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
+from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
 from hyperloader.types import Span, TaggedSequence, TaggedSpan, TaggedText
 
 T = TypeVar("T")
 Places = Sequence[tuple[int, int]]
 FEW = 8
+# The task of labels that a tagger was never trained on.
+ZERO_SHOT = "zero-shot"
 # Of one text; memory grows with them.
 MOST_SEQUENCES = 1000
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -59,6 +62,10 @@ def whole(model: Answering) -> AttachedModel:
         raise ConfigError(
             "a tagger in ONNX tags and does nothing else; use the checkpoint that it was exported "
             "from"
+        )
+    if isinstance(model, ZeroShotTagger):
+        raise ConfigError(
+            "a tagger for other labels tags and does nothing else; save the one that it was made of"
         )
     return model
 
@@ -122,6 +129,19 @@ def in_step(
         if len(chosen) < len(some):
             raise HyperloaderError("the tasks end before the texts do: give one per text")
         yield some, chosen
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """``labels`` that are asked for, each once. Raises HyperloaderError where they are none."""
+    if isinstance(labels, str):
+        raise HyperloaderError("labels are a list of names, not one string; give a list")
+    for i, label in enumerate(labels):
+        check_text(label, f"label {i}")
+        if not label.strip():
+            raise HyperloaderError(f"label {i} is blank; name it")
+    if not labels:
+        raise HyperloaderError("no labels are asked for; give at least one, or leave them out")
+    return tuple(dict.fromkeys(labels))
 
 
 def check_count(texts: int, tasks: int) -> None:
@@ -201,6 +221,8 @@ def tagged_text(
     found: DecodedWindow,
     min_score: float,
     cut: frozenset[str] = frozenset(),
+    *,
+    zero_shot: bool = False,
 ) -> TaggedText:
     """What was ``found`` in the ``words`` of ``text``, which lie at ``places``.
 
@@ -218,7 +240,7 @@ def tagged_text(
     whole = found.sequences and tuple(
         TaggedSequence(tuple(map(tagged, one.spans)), one.probability) for one in found.sequences
     )
-    return TaggedText(text, words, tuple(places), spans, task, others, whole or None)
+    return TaggedText(text, words, tuple(places), spans, task, others, whole or None, zero_shot)
 
 
 def trimmed(words: Sequence[str], start: int, end: int, cut: frozenset[str]) -> tuple[int, int]:

@@ -93,6 +93,7 @@ class TaggedText:
     ``alternatives``, where asked for, has the likeliest tags of every word, best first, in the
     form in which the model writes them (``O``, ``I`` and labels, or BIO for a tagging head).
     ``sequences``, where asked for, has the likeliest answers to the whole text, best first.
+    ``zero_shot``: its labels are known by their names alone; the tagger was not trained on them.
     """
 
     text: str
@@ -102,11 +103,13 @@ class TaggedText:
     task: str
     alternatives: tuple[tuple[Alternative, ...], ...] | None = None
     sequences: tuple[TaggedSequence, ...] | None = None
+    zero_shot: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """What ``hyperloader tag --json`` prints, of lists, dictionaries, strings and numbers.
 
-        ``alternatives`` and ``sequences`` are there only if they were asked for.
+        ``alternatives`` and ``sequences`` are there only if they were asked for, ``zero_shot`` only
+        if it is true.
         """
         document: dict[str, Any] = {
             "text": self.text,
@@ -125,6 +128,8 @@ class TaggedText:
                 {"spans": [span.to_dict() for span in one.spans], "probability": one.probability}
                 for one in self.sequences
             ]
+        if self.zero_shot:
+            document["zero_shot"] = True
         return document
 
     def __repr__(self) -> str:

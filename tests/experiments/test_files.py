@@ -31,15 +31,7 @@ def tiny(**changes: Any) -> Experiment:
 
 def test_the_packages_experiments() -> None:
     assert experiment_names() == [
-        *(
-            "ablations",
-            "claim",
-            "encoder-learning",
-            "encoder-pilots",
-            "encoders",
-            "figure2",
-            "rates",
-        ),
+        *("ablations", "claim", "encoder-heads", "encoder-learning", "encoder-pilots", "encoders"),
         *("figure2", "rates", "table3", "table4"),
     ]
     table3, table4, figure2 = map(load_experiment, ("table3", "table4", "figure2"))

@@ -71,6 +71,13 @@ def tag(
             help="Also the N likeliest answers to each whole sentence (taggers on encoders).",
         ),
     ] = 0,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Find this in place of a task's labels, by its name alone (zero-shot; for runs of "
+            "the recipe zero-shot); may be repeated.",
+        ),
+    ] = None,
     words: Annotated[
         str | None,
         typer.Option(
@@ -129,10 +136,12 @@ def tag(
         if model is not None:
             raise ConfigError("--model names a tagger of a service: give --url, or the run instead")
         tagger, texts = _loaded(given or [], device, precision, words)
+        if label:
+            tagger = _for_labels(tagger, label, task)
         options |= {"batch_size": batch_size, "sequences": sequences}
     else:
-        if sequences:
-            raise ConfigError("a service gives no --sequences: leave out --url, or the option")
+        if sequences or label:
+            raise ConfigError("a service takes no --sequences and no --label; leave out --url")
         tagger, texts = _service(url, model, (device, precision, words)), given or []
     texts += text or []
     if task is None and len(tagger.tasks) > 1:
@@ -160,6 +169,15 @@ def _loaded(
     if run == BUILTIN:
         Console(stderr=True).print(f"tagging with {tagger_name(run)}", style="dim")
     return tagger, texts
+
+
+def _for_labels(tagger: "Tagger", labels: list[str], task: str | None) -> "Tagger":
+    """A tagger of other ``labels``, and a warning."""
+    if task is not None:
+        raise ConfigError("give --task, or --label in place of it, and not both")
+    note = "zero-shot: the tagger was not trained on these labels; look at what it finds"
+    Console(stderr=True).print(note, style="yellow")
+    return tagger.for_labels(labels)
 
 
 def _service(url: str, model: str | None, own: tuple[str | None, str, str | None]) -> Client:

@@ -115,6 +115,14 @@ class AttachedModel(nn.Module):
         return self.source.reads_input
 
     @property
+    def shares_modules(self) -> bool:
+        """Whether what is attached is the same for all tasks, a tagging head apart."""
+        apart = {"free_per_task"}
+        if self.config.task_embeddings == "per_task":
+            apart.add("task_hypernetwork")
+        return apart.isdisjoint(part.source for part in self.method.parts)
+
+    @property
     def by_token(self) -> bool:
         """Whether the attached modules treat every token by itself.
 

@@ -46,6 +46,9 @@ class ModelConfig(BaseModel):
     prefix_length: int = Field(10, gt=0)
     prefix_hidden_dim: int = Field(512, gt=0)
     task_embedding_dim: int = Field(64, gt=0)
+    task_embeddings: Literal["per_task", "shared"] = Field(
+        "per_task", description="of a task hypernetwork: one for each task, or one for all"
+    )
     layer_embedding_dim: int = Field(64, gt=0)
     position_embedding_dim: int = Field(64, gt=0)
     projector_hidden_dim: int = Field(

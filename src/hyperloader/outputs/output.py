@@ -13,6 +13,7 @@ from torch import Tensor
 from hyperloader.codec.codec import Codec, CodecConfig
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
+from hyperloader.errors import ConfigError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.outputs.decoded import Apart, WindowDecoder
@@ -114,6 +115,17 @@ class Output(ABC, Generic[M, C]):
     def begin(self, model: M, codec: C, windows: Sequence[EncodedWindow]) -> None:
         """Give the only task of ``model`` as good a start from labelled ``windows`` as can be had
         without training the model (default: none)."""
+
+    def asking_for(self, model: M, codec: C, task: str, labels: Sequence[str]) -> tuple[Any, C]:
+        """What tags with ``labels`` that the model was never trained on, as the one ``task``.
+
+        Raises:
+            ConfigError: the model cannot be asked for other labels (the default).
+        """
+        raise ConfigError(
+            "only taggers on encoders with a head of label texts can be asked for other labels; "
+            "train one by the recipe zero-shot"
+        )
 
     @abstractmethod
     def gold_scores(self, model: M, codec: C, windows: Sequence[EncodedWindow]) -> Sequence[Gold]:

@@ -124,7 +124,9 @@ class TaskHypernetwork(WeightSource):
 
     def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, Sizes]) -> None:
         super().__init__()
-        self.task_embeddings = nn.Embedding(len(config.tasks), config.task_embedding_dim)
+        self.shared = config.task_embeddings == "shared"
+        tasks = 1 if self.shared else len(config.tasks)
+        self.task_embeddings = nn.Embedding(tasks, config.task_embedding_dim)
         self.stacks = [stack for stack in STACKS if any(site.stack == stack for site in sites)]
         for stack in self.stacks:
             here = {site: module for site, module in sites.items() if site.stack == stack}
@@ -140,8 +142,9 @@ class TaskHypernetwork(WeightSource):
         return {site: shapes for found in made for site, shapes in found.items()}
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
-        """``task_ids`` (G,): weights with leading dimension G for every site."""
-        task = self.task_embeddings(task_ids)
+        """``task_ids`` (G,): weights with leading dimension G for every site, or 1 where all tasks
+        share an embedding."""
+        task = self.task_embeddings.weight if self.shared else self.task_embeddings(task_ids)
         made = (self.get_submodule(stack)(task) for stack in self.stacks)
         return {site: w for weights in made for site, w in weights.items()}
 

@@ -22,7 +22,7 @@ class SentTLoss(WindowLoss):
     """Cross-entropy of all target tokens (``full``) or of the ``decisions`` alone.
 
     Raises:
-        ConfigError: consistency, which is for tagging heads.
+        ConfigError: consistency or label sets, which are for tagging heads.
     """
 
     def __init__(self, model: TaggingModel, codec: SentTCodec, config: TrainingSection) -> None:
@@ -30,6 +30,10 @@ class SentTLoss(WindowLoss):
         if config.consistency:
             raise ConfigError(
                 "training.consistency is for taggers on encoders (output token_tags); set it to 0"
+            )
+        if config.label_sets != "own":
+            raise ConfigError(
+                "training.label_sets is for taggers on encoders (output token_tags); set it to own"
             )
         self.model, self.codec, self.kind = model, codec, config.loss
         self.grammar = Grammar(codec.tag_ids)

@@ -17,6 +17,7 @@ from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
 from hyperloader.outputs.token_tags.rows import pack
 from hyperloader.outputs.token_tags.single import SingleWords
+from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
 from hyperloader.tags import parse_tags
 from hyperloader.types import Alternative, Span
 
@@ -48,7 +49,7 @@ class TagDecoder:
 
     def __init__(
         self,
-        model: TokenTagger | OnnxTagger,
+        model: TokenTagger | OnnxTagger | ZeroShotTagger,
         codec: TokenCodec,
         temperatures: Mapping[str, float] | None = None,
     ) -> None:

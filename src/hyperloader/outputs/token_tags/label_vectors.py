@@ -7,14 +7,11 @@ import torch
 from torch import Tensor
 
 from hyperloader.backbones.registry import family_of
-from hyperloader.codec.batch import pad_rows
 from hyperloader.codec.labels import label_text
 from hyperloader.codec.pieces import SubTokens
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.active import apart
 from hyperloader.modeling.evaluating import evaluating
-
-AT_ONCE = 64
 
 
 @torch.no_grad()
@@ -27,16 +24,14 @@ def label_vectors(backbone: Any, pieces: SubTokens, labels: Sequence[str]) -> Te
         ConfigError: a text that is longer than what the backbone can read.
     """
     family = family_of(backbone)
-    rows = [_source(label, pieces, family.max_tokens(backbone)) for label in labels]
     found = [torch.zeros(0, family.width(backbone))]
-    with evaluating(backbone):
-        for start in range(0, len(rows), AT_ONCE):
-            some = rows[start : start + AT_ONCE]
-            ids = pad_rows(some, pieces.pad).to(backbone.device)
-            mask = pad_rows([[1] * len(row) for row in some], 0).to(backbone.device)
-            states = apart(backbone)(ids, attention_mask=mask).last_hidden_state
-            kept = mask[..., None].to(states.dtype)
-            found.append(((states * kept).sum(1) / kept.sum(1)).float().cpu())
+    with evaluating(backbone), torch.autocast(backbone.device.type, enabled=False):
+        for label in labels:
+            # One by one: a vector depends, to the last bit, on its text alone.
+            source = _source(label, pieces, family.max_tokens(backbone))
+            ids = torch.tensor([source], device=backbone.device)
+            states = apart(backbone)(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+            found.append(states.mean(1).float().cpu())
     return torch.cat(found)
 
 

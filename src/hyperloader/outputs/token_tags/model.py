@@ -151,13 +151,49 @@ class TokenTagger(AttachedModel):
         places: Tensor | None = None,
     ) -> Tensor:
         """Logits with the weights that are in force; arguments as of :meth:`forward`."""
+        return self.score_tags(
+            input_ids,
+            attention_mask,
+            counts=self.tag_counts[task_ids],
+            first=first,
+            last=last,
+            places=places,
+        )
+
+    def score_tags(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        *,
+        counts: Tensor,
+        first: Tensor,
+        last: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """As :meth:`score`, where ``counts`` (1,) or (batch,) says how many tags a row may have."""
         words = self._words(input_ids, attention_mask, first, last, places)
         logits = active.apply_at(HEAD, tag_logits, self.dropout(words))
-        used = (
-            torch.arange(logits.shape[-1], device=logits.device)
-            < self.tag_counts[task_ids, None, None]
-        )
+        used = torch.arange(logits.shape[-1], device=logits.device) < counts[:, None, None]
         return logits.masked_fill(~used, -torch.inf)
+
+    def read_for(self, rows: TagRows, sets: Mapping[str, Tensor]) -> Tensor:
+        """Logits (R, W, T) of ``rows`` where every task is asked for other labels: those whose text
+        vectors (L, d) ``sets`` holds."""
+        (source,) = self.label_texts
+        names = list(sets)
+        vectors = nn.utils.rnn.pad_sequence([sets[name] for name in names], batch_first=True)
+        row = torch.tensor([names.index(task) for task in rows.tasks], device=self.device)
+        counts = torch.tensor([1 + 2 * len(sets[task]) for task in rows.tasks], device=self.device)
+        heads = active.of_rows({HEAD: source.rows(vectors.to(self.device))}, row)
+        with active.activate({**self.weights(self.task_ids(rows.tasks)), **heads}):
+            return self.score_tags(
+                rows.input_ids,
+                rows.attention_mask,
+                counts=counts,
+                first=rows.first,
+                last=rows.last,
+                places=rows.places,
+            )
 
     def _states(
         self, input_ids: Tensor, attention_mask: Tensor | None, places: Tensor | None

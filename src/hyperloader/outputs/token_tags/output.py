@@ -18,10 +18,11 @@ from hyperloader.outputs.token_tags.codec import TokenCodec, tag_names
 from hyperloader.outputs.token_tags.decoder import TagDecoder
 from hyperloader.outputs.token_tags.first_head import fit_head
 from hyperloader.outputs.token_tags.label_vectors import check_texts, label_vectors
-from hyperloader.outputs.token_tags.loss import TagLoss
+from hyperloader.outputs.token_tags.loss import RandomSetsLoss, TagLoss
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
 from hyperloader.outputs.token_tags.rows import pack
+from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
 
 
 class TokenTags(Output[TokenTagger, TokenCodec]):
@@ -65,7 +66,8 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
 
     def loss(self, model: TokenTagger, codec: TokenCodec, config: TrainingSection) -> TagLoss:
         """See :meth:`Output.loss`; every word is a decision, so ``config.loss`` has no effect."""
-        return TagLoss(model, codec, config.label_smoothing, config.consistency)
+        kind = RandomSetsLoss if config.label_sets == "random" else TagLoss
+        return kind(model, codec, config.label_smoothing, config.consistency)
 
     def begin(
         self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
@@ -76,12 +78,24 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
 
     def decoder_of(
         self,
-        model: TokenTagger | OnnxTagger,
+        model: TokenTagger | OnnxTagger | ZeroShotTagger,
         codec: TokenCodec,
         temperatures: Mapping[str, float] | None,
     ) -> TagDecoder:
         """See :meth:`Output.decoder_of`."""
         return TagDecoder(model, codec, temperatures)
+
+    def asking_for(
+        self, model: TokenTagger, codec: TokenCodec, task: str, labels: Sequence[str]
+    ) -> tuple[ZeroShotTagger, TokenCodec]:
+        """See :meth:`Output.asking_for`."""
+        if not isinstance(model, TokenTagger):
+            return super().asking_for(model, codec, task, labels)
+        check_texts(labels, task)
+        # No span of this task ever began or ended with a sentence mark.
+        config = codec.config.model_copy(update={"marks": {task: ()}})
+        asked = TokenCodec(codec.tokenizer, {task: labels}, config)
+        return ZeroShotTagger(model, asked), asked
 
     def gold_scores(
         self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
