@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import torch
 
@@ -12,47 +12,21 @@ from hyperloader import hub, tagging
 from hyperloader.builtin import BUILTIN
 from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint
-from hyperloader.codec.batch import stream_windows
 from hyperloader.codec.codec import Codec
 from hyperloader.errors import HyperloaderError
 from hyperloader.onnx_checkpoint import OnnxCheckpoint, is_onnx, load_onnx
-from hyperloader.outputs.decoded import WindowDecoder, decode_sentences
 from hyperloader.outputs.registry import Answering, output_of
-from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
+from hyperloader.tagger_state import State
 from hyperloader.tagger_tasks import Tasks
 from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
-from hyperloader.words import SENTENCE_MARKS, check_rule, split_words
+from hyperloader.words import check_rule, split_words
 
 if TYPE_CHECKING:
     from hyperloader.corpora.given import Labelled
     from hyperloader.evaluation.evaluate import Evaluation
 
 _Context = TypeVar("_Context")
-
-
-class State(NamedTuple):
-    """All that a tagger tags by. It is never changed: where tasks come or go, a new one takes its
-    place, and calls that are under way end with the old one.
-
-    Attributes:
-        cut: of each task the marks that its spans never begin or end with.
-    """
-
-    model: Answering
-    codec: Codec
-    calibration: Calibration | None
-    decoder: WindowDecoder
-    cut: dict[str, frozenset[str]]
-
-    @classmethod
-    def of(cls, model: Answering, codec: Codec, calibration: Calibration | None) -> "State":
-        """What a model, its codec and its temperatures come to."""
-        temperatures = calibration.temperatures if calibration else {}
-        decoder = output_of(model).decoder(model, codec, temperatures)
-        marks = codec.config.marks or {}
-        cut = {task: SENTENCE_MARKS - set(kept) for task, kept in marks.items()}
-        return cls(model, codec, calibration, decoder, cut)
 
 
 class Tagger(Tasks):
@@ -145,7 +119,7 @@ class Tagger(Tasks):
     def labels(self, task: str | None = None) -> tuple[str, ...]:
         """The labels of one task."""
         now = self._now
-        return now.codec.labels[tagging.known_task(task, now.model.config.tasks)]
+        return now.codec.labels[now.known(task)]
 
     def cut_marks(self, task: str | None = None) -> frozenset[str]:
         """The sentence marks that are cut off both ends of a task's spans of raw text."""
@@ -164,7 +138,7 @@ class Tagger(Tasks):
     @property
     def zero_shot(self) -> bool:
         """Whether it is asked for labels that it was not trained on."""
-        return isinstance(self.model, ZeroShotTagger)
+        return self._now.zero_shot
 
     def for_labels(self, labels: Sequence[str], task: str = tagging.ZERO_SHOT) -> "Tagger":
         """A tagger that finds ``labels`` by their names, without having been trained on them.
@@ -246,7 +220,7 @@ class Tagger(Tasks):
             tuple(text[a:b] for a, b in spots) for text, spots in zip(given, places, strict=True)
         ]
         numbers = batch_size, min_score, alternatives, sequences
-        found = self._tag(given, words, places, task, *numbers, raw=True)
+        found = self._now.tagged(given, words, places, task, *numbers, raw=True)
         return found[0] if isinstance(texts, str) else found
 
     @overload
@@ -292,7 +266,7 @@ class Tagger(Tasks):
         texts = [" ".join(sentence) for sentence in words]
         places = [tagging.joined_places(sentence) for sentence in words]
         options = batch_size, min_score, alternatives, sequences
-        found = self._tag(texts, words, places, task, *options)
+        found = self._now.tagged(texts, words, places, task, *options)
         return found[0] if one else found
 
     @overload
@@ -406,46 +380,6 @@ class Tagger(Tasks):
             f"{'' if self.calibration else 'not '}calibrated, on {self.device}>"
         )
 
-    def _tag(
-        self,
-        texts: Sequence[str],
-        words: Sequence[tuple[str, ...]],
-        places: Sequence[tagging.Places],
-        task: str | Sequence[str] | None,
-        batch_size: int,
-        min_score: float,
-        alternatives: int,
-        sequences: int,
-        *,
-        raw: bool = False,
-    ) -> list[TaggedText]:
-        """Tag ``texts`` whose ``words`` lie at ``places`` (characters, end exclusive)."""
-        now = self._now
-        known = now.model.config.tasks
-        one = isinstance(task, str | None)
-        tasks = [tagging.known_task(task, known)] * len(texts) if one else task
-        tagging.check_count(len(texts), len(tasks))
-        for name in dict.fromkeys(tasks):
-            tagging.known_task(name, known)
-        encoded = (
-            stream_windows(now.codec, w, name) if w else ()
-            for w, name in zip(words, tasks, strict=True)
-        )
-        cut = now.cut if raw else {}
-        found = decode_sentences(
-            now.decoder,
-            encoded,
-            batch_size=batch_size,
-            alternatives=alternatives,
-            sequences=sequences,
-        )
-        return [
-            tagging.tagged_text(
-                *about, min_score, cut.get(about[3], frozenset()), zero_shot=self.zero_shot
-            )
-            for about in zip(texts, words, places, tasks, found, strict=True)
-        ]
-
     def _check(self, batch_size: int, min_score: float, alternatives: int, sequences: int) -> None:
         """Raise HyperloaderError for options that cannot be."""
         tagging.check_options(batch_size, min_score, alternatives, sequences)
@@ -458,4 +392,4 @@ class Tagger(Tasks):
 
     def _known(self, task: str | None) -> str:
         """``task``, or the only one."""
-        return tagging.known_task(task, self.tasks)
+        return self._now.known(task)
