@@ -12,7 +12,8 @@ import hyperloader
 
 NAMES = {
     *("Tagger", "TaggedText", "TaggedSpan", "TaggedSequence", "Alternative"),
-    *("train", "resume", "load_corpora", "Corpus", "Example", "Span"),
+    *("train", "resume", "add_task", "suggest", "pipeline"),
+    *("load_corpora", "Corpus", "Example", "Span"),
     *("ModelConfig", "TaggingModel", "trust_backbone"),
     *("HyperloaderError", "CheckpointError", "ConfigError", "DataError", "TrainingError"),
 }

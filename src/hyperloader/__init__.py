@@ -22,8 +22,11 @@ __all__ = [
     "Tagger",
     "TaggingModel",
     "TrainingError",
+    "add_task",
     "load_corpora",
+    "pipeline",
     "resume",
+    "suggest",
     "train",
     "trust_backbone",
 ]
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
         HyperloaderError,
         TrainingError,
     )
+    from hyperloader.growing.add import add_task
+    from hyperloader.growing.suggest import suggest
+    from hyperloader.integrations.transformers import pipeline
     from hyperloader.modeling.config import ModelConfig
     from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
@@ -68,8 +74,11 @@ _HOME = {
     "Tagger": "tagger",
     "TaggingModel": "outputs.sentt.model",
     "TrainingError": "errors",
+    "add_task": "growing.add",
     "load_corpora": "corpora.registry",
+    "pipeline": "integrations.transformers",
     "resume": "api",
+    "suggest": "growing.suggest",
     "train": "api",
     "trust_backbone": "trust",
 }

@@ -149,6 +149,11 @@ class Recipe(Section):
         "google-t5/t5-base",
         description="builtin, a Hub name, a folder, minilm, or scratch:tiny, :mini, :small",
     )
+    start: str | None = Field(
+        None,
+        description="a trained tagger to go on from (a bundled one, a run, a folder) instead of an "
+        "untrained model; backbone, model and codec are then its own",
+    )
     vocab_size: int = Field(8000, gt=300, description="of the tokenizer of a scratch backbone")
     dropout: float | None = Field(None, ge=0, lt=1, description="default: the backbone's own")
     model: dict[str, Any] = Field(default_factory=dict, description="fields of ModelConfig")

@@ -1,6 +1,7 @@
 """The face that users see: texts in, spans with labels, character offsets and scores out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
@@ -11,17 +12,15 @@ from hyperloader import hub, tagging
 from hyperloader.builtin import BUILTIN
 from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint
-from hyperloader.codec.batch import stream_windows
 from hyperloader.codec.codec import Codec
 from hyperloader.errors import HyperloaderError
 from hyperloader.onnx_checkpoint import OnnxCheckpoint, is_onnx, load_onnx
-from hyperloader.outputs.decoded import decode_sentences
 from hyperloader.outputs.registry import Answering, output_of
-from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
-from hyperloader.saving import Saving
+from hyperloader.tagger_state import State
+from hyperloader.tagger_tasks import Tasks
 from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
-from hyperloader.words import SENTENCE_MARKS, check_rule, split_words
+from hyperloader.words import check_rule, split_words
 
 if TYPE_CHECKING:
     from hyperloader.corpora.given import Labelled
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 _Context = TypeVar("_Context")
 
 
-class Tagger(Saving):
+class Tagger(Tasks):
     """One model for all its tagging tasks. Threads may share it.
 
     Wherever a ``task`` is asked for, it may be omitted if the tagger has exactly one.
@@ -47,10 +46,7 @@ class Tagger(Saving):
     def __init__(
         self, model: Answering, codec: Codec, calibration: Calibration | None = None
     ) -> None:
-        self.model, self.codec, self.calibration = model.eval(), codec, calibration
-        self._decoder = output_of(model).decoder(model, codec, self.temperatures)
-        # Of each task the marks that its spans never begin or end with.
-        self._cut = {t: SENTENCE_MARKS - set(m) for t, m in (codec.config.marks or {}).items()}
+        self._now = State.of(model.eval(), codec, calibration)
 
     @classmethod
     def from_pretrained(
@@ -101,13 +97,33 @@ class Tagger(Saving):
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
 
     @property
+    def model(self) -> Answering:
+        """What answers."""
+        return self._now.model
+
+    @property
+    def codec(self) -> Codec:
+        """The labels of every task, and how words become ids."""
+        return self._now.codec
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What makes scores probabilities."""
+        return self._now.calibration
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks that the model knows."""
         return self.model.config.tasks
 
     def labels(self, task: str | None = None) -> tuple[str, ...]:
         """The labels of one task."""
-        return self.codec.labels[self._known(task)]
+        now = self._now
+        return now.codec.labels[now.known(task)]
+
+    def cut_marks(self, task: str | None = None) -> frozenset[str]:
+        """The sentence marks that are cut off both ends of a task's spans of raw text."""
+        return self._now.cut.get(self._known(task), frozenset())
 
     @property
     def temperatures(self) -> dict[str, float]:
@@ -122,7 +138,7 @@ class Tagger(Saving):
     @property
     def zero_shot(self) -> bool:
         """Whether it is asked for labels that it was not trained on."""
-        return isinstance(self.model, ZeroShotTagger)
+        return self._now.zero_shot
 
     def for_labels(self, labels: Sequence[str], task: str = tagging.ZERO_SHOT) -> "Tagger":
         """A tagger that finds ``labels`` by their names, without having been trained on them.
@@ -204,7 +220,7 @@ class Tagger(Saving):
             tuple(text[a:b] for a, b in spots) for text, spots in zip(given, places, strict=True)
         ]
         numbers = batch_size, min_score, alternatives, sequences
-        found = self._tag(given, words, places, task, *numbers, raw=True)
+        found = self._now.tagged(given, words, places, task, *numbers, raw=True)
         return found[0] if isinstance(texts, str) else found
 
     @overload
@@ -250,7 +266,7 @@ class Tagger(Saving):
         texts = [" ".join(sentence) for sentence in words]
         places = [tagging.joined_places(sentence) for sentence in words]
         options = batch_size, min_score, alternatives, sequences
-        found = self._tag(texts, words, places, task, *options)
+        found = self._now.tagged(texts, words, places, task, *options)
         return found[0] if one else found
 
     @overload
@@ -311,6 +327,22 @@ class Tagger(Saving):
             contexts = [context for _, context in some] if as_tuples else []
             yield from zip(found, contexts, strict=True) if as_tuples else found
 
+    def map_function(
+        self,
+        task: str | None = None,
+        text_column: str = "text",
+        column: str = "spans",
+        **options: Unpack[TagOptions],
+    ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        """What ``datasets.Dataset.map`` takes, best with ``batched=True``.
+
+        It adds a ``column`` with the spans of every text: start, end, text, label, score.
+
+        Raises:
+            HyperloaderError: as :meth:`tag`; when it is called also for a missing ``text_column``.
+        """
+        return partial(tagging.map_rows, self.tag, self._known(task), text_column, column, options)
+
     def evaluate(
         self,
         data: "Labelled",
@@ -348,51 +380,16 @@ class Tagger(Saving):
             f"{'' if self.calibration else 'not '}calibrated, on {self.device}>"
         )
 
-    def _tag(
-        self,
-        texts: Sequence[str],
-        words: Sequence[tuple[str, ...]],
-        places: Sequence[tagging.Places],
-        task: str | Sequence[str] | None,
-        batch_size: int,
-        min_score: float,
-        alternatives: int,
-        sequences: int,
-        *,
-        raw: bool = False,
-    ) -> list[TaggedText]:
-        """Tag ``texts`` whose ``words`` lie at ``places`` (characters, end exclusive)."""
-        tasks = [self._known(task)] * len(texts) if isinstance(task, str | None) else task
-        tagging.check_count(len(texts), len(tasks))
-        for name in dict.fromkeys(tasks):
-            self._known(name)
-        encoded = (
-            stream_windows(self.codec, w, name) if w else ()
-            for w, name in zip(words, tasks, strict=True)
-        )
-        found = decode_sentences(
-            self._decoder,
-            encoded,
-            batch_size=batch_size,
-            alternatives=alternatives,
-            sequences=sequences,
-        )
-        return [
-            tagging.tagged_text(
-                *about,
-                min_score,
-                self._cut.get(about[3] if raw else "", frozenset()),
-                zero_shot=self.zero_shot,
-            )
-            for about in zip(texts, words, places, tasks, found, strict=True)
-        ]
-
     def _check(self, batch_size: int, min_score: float, alternatives: int, sequences: int) -> None:
         """Raise HyperloaderError for options that cannot be."""
         tagging.check_options(batch_size, min_score, alternatives, sequences)
         if sequences:
-            self._decoder.check_sequences()
+            self._now.decoder.check_sequences()
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
+        """See :meth:`Tasks._take_over`."""
+        self._now = State.of(checkpoint.model.eval(), checkpoint.codec, checkpoint.calibration)
 
     def _known(self, task: str | None) -> str:
         """``task``, or the only one."""
-        return tagging.known_task(task, self.tasks)
+        return self._now.known(task)

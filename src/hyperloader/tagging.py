@@ -1,8 +1,8 @@
 """What stands around a tagger's model: texts become words, decoded words become tagged texts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import torch
 
@@ -178,6 +178,30 @@ def joined_places(words: Sequence[str]) -> list[tuple[int, int]]:
     return [(start, start + len(word)) for start, word in zip(starts, words, strict=False)]
 
 
+def map_rows(
+    tag: Callable[..., Any],
+    task: str,
+    text_column: str,
+    column: str,
+    options: TagOptions,
+    rows: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The ``column`` of spans of ``rows``: one row, or columns of many; see ``map_function``."""
+    if text_column not in rows:
+        raise HyperloaderError(unknown("column", text_column, rows))
+    texts = rows[text_column]
+    found = tag(texts, task, **options)
+    if isinstance(texts, str):
+        return {column: span_records(found)}
+    return {column: [span_records(tagged) for tagged in found]}
+
+
+def span_records(tagged: TaggedText) -> list[dict[str, Any]]:
+    """The spans of a text with what a table needs of them."""
+    fields = ("start", "end", "text", "label", "score")
+    return [{name: getattr(span, name) for name in fields} for span in tagged.spans]
+
+
 def check_words(sentences: Sequence[Sequence[str]]) -> None:
     """Raise HyperloaderError unless ``sentences`` are sequences of words that are not empty."""
     for i, sentence in enumerate(sentences):
@@ -207,10 +231,9 @@ def tagged_text(
 
     def tagged(span: Span) -> TaggedSpan:
         score = 1.0 if span.score is None else span.score
-        kept = [i for i in range(span.word_start, span.word_end) if words[i] not in cut]
-        first, last = (kept[0], kept[-1]) if kept else (span.word_start, span.word_end - 1)
-        start, end = places[first][0], places[last][1]
-        return TaggedSpan(start, end, text[start:end], span.label, score, first, last + 1)
+        first, behind = trimmed(words, span.word_start, span.word_end, cut)
+        start, end = places[first][0], places[behind - 1][1]
+        return TaggedSpan(start, end, text[start:end], span.label, score, first, behind)
 
     spans = tuple(span for span in map(tagged, found.spans) if span.score >= min_score)
     others = None if found.alternatives is None else tuple(found.alternatives)
@@ -218,3 +241,10 @@ def tagged_text(
         TaggedSequence(tuple(map(tagged, one.spans)), one.probability) for one in found.sequences
     )
     return TaggedText(text, words, tuple(places), spans, task, others, whole or None, zero_shot)
+
+
+def trimmed(words: Sequence[str], start: int, end: int, cut: frozenset[str]) -> tuple[int, int]:
+    """The span ``start`` to ``end`` (exclusive) of ``words`` without those in ``cut`` at its ends;
+    one of nothing else stays."""
+    kept = [i for i in range(start, end) if words[i] not in cut]
+    return (kept[0], kept[-1] + 1) if kept else (start, end)

@@ -65,6 +65,11 @@ def trust_backbone(folder: Path | str) -> None:
     _told.add(Path(folder).resolve())
 
 
+def trusted() -> tuple[str, ...]:
+    """The folders that :func:`trust_backbone` was told, for processes that are started here."""
+    return tuple(sorted(map(str, _told)))
+
+
 def followed(name: str | None, checkpoint: Path) -> str:
     """``name``, the backbone that the folder ``checkpoint`` names, if it may be followed.
 

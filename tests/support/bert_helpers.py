@@ -4,6 +4,7 @@ import string
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -71,12 +72,13 @@ def bert_folder(folder: Path, *, width: int = 32, train: int = 24) -> Path:
     return folder
 
 
-def bert_tagger() -> Tagger:
-    """A tagger for the tasks of ``corpora()``, random in all its parts."""
-    labels = {name: corpus.labels("train") for name, corpus in corpora().items()}
+def bert_tagger(tasks: int = 2, **config: Any) -> Tagger:
+    """A tagger for the last ``tasks`` of ``corpora()``, random in all its parts; ``config`` are
+    fields of ModelConfig."""
+    labels = {name: corpus.labels("train") for name, corpus in [*corpora().items()][-tasks:]}
     codec = TokenCodec(bert_tokenizer(), labels, CodecConfig(max_source_tokens=POSITIONS))
     tags = {task: len(names) for task, names in codec.tags.items()}
-    model = TokenTagger(bert_encoder(), ModelConfig(tasks=tuple(labels)), tags=tags)
+    model = TokenTagger(bert_encoder(), ModelConfig(tasks=tuple(labels), **config), tags=tags)
     randomise(model, std=0.2)
     return Tagger(model, codec)
 

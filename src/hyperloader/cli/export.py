@@ -1,5 +1,6 @@
 """``hyperloader export``: the best checkpoint of a run as a folder to ship."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +20,19 @@ def export(
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Write a tagger for onnxruntime, which only tags.")
     ] = False,
+    merged: Annotated[
+        bool,
+        typer.Option("--merged", help="Write one task as a plain model of transformers."),
+    ] = False,
+    peft: Annotated[
+        bool, typer.Option("--peft", help="Write one task's LoRA as an adapter for PEFT.")
+    ] = False,
     task: Annotated[
         list[str] | None,
-        typer.Option(help="With --onnx: only this task; may be repeated (default: all)."),
+        typer.Option(
+            help="With --merged or --peft: the task. With --onnx: only this one; may be repeated "
+            "(default: all)."
+        ),
     ] = None,
     overwrite: Annotated[
         bool,
@@ -49,6 +60,10 @@ def export(
     With --onnx it is a tagger on an encoder in ONNX: smaller to install (no backbone, pip install
     'hyperloader[onnx]') and faster; tag and evaluate take it, and nothing else does.
 
+    With --merged or --peft it is one task for other programs, where the method attaches LoRA alone
+    (hyperlora, lora), and with --merged also full: a model that transformers loads by itself, or a
+    PEFT adapter. hyperloader does not read them.
+
     Examples:
 
       hyperloader export runs/my-run my-tagger --precision bfloat16
@@ -66,22 +81,53 @@ def export(
     from hyperloader.tagger import Tagger
 
     sources = [run_path(run), checkpoint_folder(run)]
-    if onnx and whole:
-        raise ConfigError("with --onnx the backbone is part of the graph; leave --whole out")
-    if task and not onnx:
+    forms = {Kind.ONNX: onnx, Kind.TRANSFORMERS: merged, Kind.PEFT: peft}
+    chosen = [kind for kind, wanted in forms.items() if wanted]
+    if len(chosen) > 1:
+        raise ConfigError("a folder has one form; choose one of --onnx, --merged and --peft")
+    if chosen and whole:
+        raise ConfigError(f"a {chosen[0]} has the backbone that it needs; leave --whole out")
+    if task and not chosen:
         raise ConfigError(
-            "--task chooses what a tagger in ONNX can do; add --onnx, or leave it out"
+            "a checkpoint has all tasks; --task goes with --onnx, --merged or --peft, or leave it "
+            "out"
         )
-    kind = Kind.ONNX if onnx else Kind.CHECKPOINT
+    if merged or peft:
+        _check_one_task(task or [], license or scores, precision if peft else None)
+    kind = chosen[0] if chosen else Kind.CHECKPOINT
     claim_target(folder, kind, overwrite=overwrite, sources=sources)
     metrics = None if scores is None else read_json(scores)
     tagger = Tagger.from_pretrained(run, tagging_only=onnx)
     about: Any = {"license": license, "metrics": metrics, "overwrite": overwrite}
     if onnx:
         tagger.save_onnx(folder, task, precision=precision, **about)
+    elif merged:
+        from hyperloader.integrations.plain_model import save_merged
+
+        save_merged(tagger, folder, *task or (), precision=precision, overwrite=overwrite)
+    elif peft:
+        from hyperloader.integrations.peft import save_peft
+
+        save_peft(tagger, folder, *task or (), overwrite=overwrite)
     else:
         tagger.save_pretrained(folder, precision=precision, whole=whole or None, **about)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     Console(highlight=False, soft_wrap=True).print(
-        f"{folder}: {size / 2**20:.1f} MiB, tasks {', '.join(task or tagger.tasks)}", markup=False
+        f"{folder}: {size / 2**20:.1f} MiB, {_named(task or tagger.tasks)}", markup=False
     )
+
+
+def _check_one_task(task: Sequence[str], for_a_card: object, precision: str | None) -> None:
+    """Refuse what one task for other programs cannot have."""
+    from hyperloader.errors import ConfigError
+
+    if len(task) > 1:
+        raise ConfigError("such a folder holds one task; give --task once and export several")
+    if for_a_card:
+        raise ConfigError("such a folder has no model card; leave --license and --scores out")
+    if precision not in (None, "float32"):
+        raise ConfigError(f"a PEFT adapter is stored in float32, not {precision}; leave it out")
+
+
+def _named(tasks: Sequence[str]) -> str:
+    return f"{'task' if len(tasks) == 1 else 'tasks'} {', '.join(tasks)}"

@@ -18,6 +18,7 @@ from hyperloader.modeling.attach import attach
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import HEADS, Method
 from hyperloader.modeling.modules.registry import KINDS
+from hyperloader.modeling.residual import residuals_of
 from hyperloader.modeling.sources.build import build_source, served_sites
 
 Tasks = str | Sequence[str] | Tensor
@@ -71,6 +72,7 @@ class AttachedModel(nn.Module):
             made_for[HEAD] = Sizes(self.family.width(backbone), tags)
         first_norm = self.family.first_norm
         self.source = build_source(config, parts, made_for, first_norm=first_norm)
+        self.residuals = residuals_of(config, self.source)
         kinds = {place: KINDS.named(name) for place, name in self.method.kinds.items()}
         attach(backbone, self.family, sites, kinds, self.source, config)
         self._set_trainable()
@@ -87,6 +89,9 @@ class AttachedModel(nn.Module):
     def settings(self) -> dict[str, Any]:
         """What a subclass is built from besides backbone and configuration; stored with it."""
         return {}
+
+    def settle(self, **settings: Any) -> None:
+        """Take over :attr:`settings` for other tasks, after the configuration has changed."""
 
     def save_pretrained(
         self, folder: Path | str, whole: bool | None = None, *, overwrite: bool = False
@@ -143,14 +148,29 @@ class AttachedModel(nn.Module):
         them (see :meth:`use`). Rows that share a task share the work: each is generated once.
         """
         if task_ids.numel() == 1:
-            return self.source(task_ids)
+            return self._made(task_ids)
         tasks, row = torch.unique(task_ids, return_inverse=True)
-        return of_rows(self.source(tasks), row)
+        return of_rows(self._made(tasks), row)
+
+    def _made(self, tasks: Tensor) -> SiteWeights:
+        """The weights of ``tasks`` (G,), each with what it has of its own."""
+        weights = self.source(tasks)
+        own = [task for task, rank in self.config.grown.items() if rank]
+        for task, residual in zip(own, self.residuals, strict=True):
+            row = tasks == self.config.tasks.index(task)
+            if row.any():
+                weights = residual.added(weights, row)
+        return weights
+
+    def _kept(self, weights: SiteWeights, tasks: Sequence[int]) -> SiteWeights:
+        """What of ``weights`` the tasks with these numbers use."""
+        return weights
 
     def cached_weights(self, task_ids: Tensor) -> SiteWeights:
         """As :meth:`weights`, without gradients and kept until a parameter changes."""
         # In-place changes raise the version, moves to another device or dtype the address.
-        state = tuple((id(p), p._version, p.data_ptr()) for p in self.source.parameters())
+        own = (*self.source.parameters(), *self.residuals.parameters())
+        state = tuple((id(p), p._version, p.data_ptr()) for p in own)
         if state != self._cached_for:
             self._cached, self._cached_for = {}, state
         # Other threads may replace or clear the cache meanwhile: look at it through one name.
@@ -161,7 +181,7 @@ class AttachedModel(nn.Module):
         if generated is None:
             # Without autocast, so that what is kept does not depend on who asked first.
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-                generated = self.source(tasks)
+                generated = self._kept(self._made(tasks), key)
             if len(cached) >= 64:
                 cached.clear()
             cached[key] = generated

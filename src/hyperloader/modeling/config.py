@@ -1,6 +1,7 @@
 """The configuration of a model: the method, its tasks and its sizes."""
 
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -81,6 +82,12 @@ class ModelConfig(BaseModel):
         "layer_norms", description="which parameters of the backbone are trained"
     )
 
+    grown: dict[str, int] = Field(
+        default_factory=dict,
+        description="tasks that were added to a trained model, each with the rank of a residual of "
+        "its own on the generated weights; 0: none",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_method(cls, values: Any) -> Any:
@@ -145,6 +152,28 @@ class ModelConfig(BaseModel):
         if value == "none" and method and not method.parts:
             raise ValueError(f"method {method.name!r} trains the backbone only: none is nothing")
         return value
+
+    @field_validator("grown")
+    @classmethod
+    def _grown_are_tasks(cls, value: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+        for task, rank in value.items():
+            if task not in info.data.get("tasks", value) or rank < 0:
+                raise ValueError(f"{task!r} with rank {rank} is no task that was added")
+        return value
+
+    def for_tasks(self, tasks: Sequence[str], grown: Mapping[str, int] | None = None) -> Self:
+        """The same for other ``tasks``; those of ``grown`` (default: the present ones) have been
+        added after training."""
+        present = self.grown if grown is None else grown
+        kept = {task: rank for task, rank in present.items() if task in tasks}
+        return self.model_copy(update={"tasks": tuple(tasks), "grown": kept})
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The tasks that were trained together, and every added one by itself."""
+        together = tuple(task for task in self.tasks if task not in self.grown)
+        alone = tuple((task,) for task in self.tasks if task in self.grown)
+        return (together, *alone) if together else alone
 
     @property
     def row(self) -> Method:

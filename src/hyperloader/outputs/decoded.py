@@ -1,6 +1,6 @@
 """What decoders give, and whole sentences put together from their windows."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -59,6 +59,43 @@ class WindowDecoder(Protocol):
     ) -> list[DecodedWindow]:
         """Decode ``windows`` in their order, with so many ``alternatives`` per word and so many
         ``sequences`` per window."""
+
+
+class Apart:
+    """Windows of some tasks are decoded by one decoder, those of others by another: what is found
+    in windows of a task then has nothing to do with tasks outside of its group, in its last digit.
+
+    Args:
+        decoders: of each group of tasks.
+    """
+
+    def __init__(self, decoders: Mapping[tuple[str, ...], WindowDecoder]) -> None:
+        self._decoders = list(decoders.values())
+        self._number = {task: i for i, tasks in enumerate(decoders) for task in tasks}
+
+    def check_sequences(self) -> None:
+        """See :class:`WindowDecoder`."""
+        for decoder in self._decoders:
+            decoder.check_sequences()
+
+    def decode(
+        self,
+        windows: Sequence[EncodedWindow],
+        *,
+        batch_size: int = 64,
+        alternatives: int = 0,
+        sequences: int = 0,
+    ) -> list[DecodedWindow]:
+        """See :class:`WindowDecoder`."""
+        found: dict[int, DecodedWindow] = {}
+        for number, decoder in enumerate(self._decoders):
+            mine = [i for i, window in enumerate(windows) if self._number[window.task] == number]
+            some = [windows[i] for i in mine]
+            decoded = decoder.decode(
+                some, batch_size=batch_size, alternatives=alternatives, sequences=sequences
+            )
+            found.update(zip(mine, decoded, strict=True))
+        return [found[i] for i in range(len(windows))]
 
 
 def max_tokens_on(device: str) -> int:

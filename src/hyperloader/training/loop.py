@@ -17,6 +17,7 @@ from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe
 from hyperloader.errors import CheckpointError, TrainingError
 from hyperloader.modeling.attached import AttachedModel
+from hyperloader.outputs.loss import WindowLoss
 from hyperloader.outputs.registry import output_of
 from hyperloader.training.curriculum import Curriculum, Order, Pacing, shared_loss_order
 from hyperloader.training.engine import LoopState, StepResult, TrainingLoop, check_batch_size
@@ -86,7 +87,7 @@ class Trainer(TrainingLoop[TrainerState]):
         self.train_windows, self.validation_windows = train, validation
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
-        self.objective = output_of(model).loss(model, codec, config)
+        self.objective = self._objective()
         self.sampler = build_sampler(recipe, train)
         super().__init__(
             model,
@@ -124,6 +125,10 @@ class Trainer(TrainingLoop[TrainerState]):
         self.sampler.restore(state.drawn)
         if state.order:
             self._begin_curriculum()
+
+    def _objective(self) -> WindowLoss:
+        """What training makes small."""
+        return output_of(self.model).loss(self.model, self.codec, self.recipe.training)
 
     def _peak_rate(self, parameter: str) -> float:
         rate = self.recipe.training.head_learning_rate

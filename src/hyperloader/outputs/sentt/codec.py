@@ -65,6 +65,12 @@ class SentTCodec(Codec[WordPieces]):
         )
         self.tag_ids = {task: self._tag_ids(task) for task in self.labels}
 
+    def only(self, tasks: Sequence[str]) -> "SentTCodec":
+        """See :meth:`Codec.only`."""
+        other = super().only(tasks)
+        other.tag_ids = {task: self.tag_ids[task] for task in tasks}
+        return other
+
     def _tag_ids(self, task: str) -> dict[str, tuple[int, ...]]:
         texts = {
             OUTSIDE: OUTSIDE,

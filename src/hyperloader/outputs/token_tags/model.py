@@ -1,6 +1,6 @@
 """An encoder with modules attached and a tagging head: a tag for every word, in one pass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from hyperloader.backbones.registry import family_of
 from hyperloader.codec.batch import IGNORED
 from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
+from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.attached import HEAD, AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Method
@@ -61,9 +62,7 @@ class TokenTagger(AttachedModel):
                 "decoder too; use the output sentt, or a backbone such as minilm"
             )
         super().__init__(backbone, config, backbone_name, tags=max(tags.values()), method=method)
-        self.tags = {task: tags[task] for task in config.tasks}
-        counts = torch.tensor(list(self.tags.values()))
-        self.register_buffer("tag_counts", counts, persistent=False)
+        self.settle(tags=tags)
         rate = getattr(backbone.config, self.family.dropouts[0])
         self.layer_mix = None
         if config.layer_mix:
@@ -85,6 +84,19 @@ class TokenTagger(AttachedModel):
     def label_texts(self) -> list[LabelTexts]:
         """What makes heads of label texts: one, or nothing."""
         return [m for m in self.source.modules() if isinstance(m, LabelTexts)]
+
+    def settle(self, **settings: Any) -> None:
+        """See :meth:`AttachedModel.settle`."""
+        self.tags = {task: settings["tags"][task] for task in self.config.tasks}
+        counts = torch.tensor(list(self.tags.values()), device=self.device)
+        self.register_buffer("tag_counts", counts, persistent=False)
+
+    def _kept(self, weights: SiteWeights, tasks: Sequence[int]) -> SiteWeights:
+        """See :meth:`AttachedModel._kept`: a head without the tags that only other tasks have, so
+        that no task's scores depend on what other tasks there are, rounding included."""
+        counts = list(self.tags.values())
+        most, head = max(counts[task] for task in tasks), weights[HEAD]
+        return {**weights, HEAD: type(head)(*(part[:, :most] for part in head))}
 
     @cached_property
     def packs(self) -> bool:
@@ -159,12 +171,7 @@ class TokenTagger(AttachedModel):
         places: Tensor | None = None,
     ) -> Tensor:
         """As :meth:`score`, where ``counts`` (1,) or (batch,) says how many tags a row may have."""
-        states = self._states(input_ids, attention_mask, places)
-        if self.config.word_state == "mean":
-            assert last is not None
-            words = mean_states(states, first, last)
-        else:
-            words = first_states(states, first)
+        words = self._words(input_ids, attention_mask, first, last, places)
         logits = active.apply_at(HEAD, tag_logits, self.dropout(words))
         used = torch.arange(logits.shape[-1], device=logits.device) < counts[:, None, None]
         return logits.masked_fill(~used, -torch.inf)
@@ -201,6 +208,29 @@ class TokenTagger(AttachedModel):
         told["output_hidden_states"] = True
         found = self.backbone(input_ids, attention_mask=attention_mask, **told)
         return self.layer_mix(found.hidden_states[1:])
+
+    def _words(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        first: Tensor,
+        last: Tensor | None,
+        places: Tensor | None,
+    ) -> Tensor:
+        """What the head reads of every word, (batch, words, d)."""
+        states = self._states(input_ids, attention_mask, places)
+        if self.config.word_state == "mean":
+            assert last is not None
+            return mean_states(states, first, last)
+        return first_states(states, first)
+
+    @torch.no_grad()
+    def words(self, rows: TagRows) -> Tensor:
+        """What the head reads of every word of ``rows``, (R, W, d)."""
+        with active.activate(self.weights(self.task_ids(rows.tasks))):
+            return self._words(
+                rows.input_ids, rows.attention_mask, rows.first, rows.last, rows.places
+            )
 
     def read(self, rows: TagRows) -> Tensor:
         """Logits (R, W, T) of ``rows``, each with the weights of its task."""

@@ -14,8 +14,9 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.output import BATCH, Gold, GoldScores, Labels, Output
 from hyperloader.outputs.token_tags.chain import GoldTags
-from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.codec import TokenCodec, tag_names
 from hyperloader.outputs.token_tags.decoder import TagDecoder
+from hyperloader.outputs.token_tags.first_head import fit_head
 from hyperloader.outputs.token_tags.label_vectors import check_texts, label_vectors
 from hyperloader.outputs.token_tags.loss import RandomSetsLoss, TagLoss
 from hyperloader.outputs.token_tags.model import TokenTagger
@@ -34,11 +35,19 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         """See :meth:`Output.codec`."""
         return TokenCodec(tokenizer, labels, config)
 
+    def tag_names(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """See :meth:`Output.tag_names`."""
+        return tag_names(labels)
+
+    def settings(self, codec: TokenCodec) -> dict[str, Any]:
+        """See :meth:`Output.settings`."""
+        return {"tags": _counts(codec)}
+
     def build(
         self, backbone: Any, config: ModelConfig, codec: TokenCodec, backbone_name: str | None
     ) -> TokenTagger:
         """See :meth:`Output.build`."""
-        model = TokenTagger(backbone, config, backbone_name, tags=_counts(codec))
+        model = super().build(backbone, config, codec, backbone_name)
         for source in model.label_texts:
             for number, task in enumerate(config.tasks):
                 if config.head == "text":
@@ -60,13 +69,20 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         kind = RandomSetsLoss if config.label_sets == "random" else TagLoss
         return kind(model, codec, config.label_smoothing, config.consistency)
 
-    def decoder(
+    def begin(
+        self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
+    ) -> None:
+        """See :meth:`Output.begin`: a free head is fitted to the states of words as they are."""
+        if model.config.head == "free":
+            fit_head(model, codec, windows)
+
+    def decoder_of(
         self,
         model: TokenTagger | OnnxTagger | ZeroShotTagger,
         codec: TokenCodec,
-        temperatures: Mapping[str, float] | None = None,
+        temperatures: Mapping[str, float] | None,
     ) -> TagDecoder:
-        """See :meth:`Output.decoder`."""
+        """See :meth:`Output.decoder_of`."""
         return TagDecoder(model, codec, temperatures)
 
     def asking_for(

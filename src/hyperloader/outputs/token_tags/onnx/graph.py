@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from hyperloader.backbones.joins import added
 from hyperloader.errors import ConfigError, first_line
 from hyperloader.modeling import active
-from hyperloader.modeling.attach import SiteHook
 from hyperloader.modeling.attached import HEAD
+from hyperloader.modeling.merging import merge
 from hyperloader.modeling.quantised import is_quantised
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.onnx.model import (
@@ -51,7 +50,7 @@ class Graph(nn.Module):
         self.weights = self.model.weights(ids)
         del self.model.source  # all that it makes is there
         if len(tasks) == 1:
-            self._merge()
+            merge(self.model.backbone, model.family, self.weights)
             most = model.tags[tasks[0]]
         else:
             most = max(model.tags[task] for task in tasks)
@@ -81,20 +80,6 @@ class Graph(nn.Module):
             weights, number = active.of_rows(weights, task), self.numbers[task]
         with active.activate(weights):
             return self.model.score(input_ids, mask, task_ids=number, first=first, last=last)
-
-    def _merge(self) -> None:
-        """Put into linear layers what the modules at them add to their weights."""
-        model = self.model
-        if any(True for _ in model.family.apart(model.backbone)):
-            return  # such a layer is also used without its modules
-        for module in model.backbone.modules():
-            for key, hook in list(module._forward_hooks.items()):
-                if not (isinstance(hook, SiteHook) and isinstance(module, nn.Linear)):
-                    continue
-                change = hook.kind.merged(self.weights[hook.site], hook.config)
-                if hook.spot.join is added and change is not None:
-                    module.weight.chunk(hook.spot.parts)[hook.spot.part].add_(change)
-                    del module._forward_hooks[key]
 
 
 def write_graph(model: TokenTagger, tasks: Sequence[str], path: Path, precision: str) -> None:

@@ -1,7 +1,6 @@
 """A tagging head on an encoder, run by onnxruntime: what the decoder asks of a model, no more."""
 
 from contextlib import AbstractContextManager, nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +8,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from hyperloader.errors import (
-    CheckpointError,
-    NotInstalledError,
-    first_line,
-)
+from hyperloader import errors
+from hyperloader.errors import CheckpointError, first_line
 from hyperloader.modeling.attached import Tasks, task_numbers
 from hyperloader.modeling.config import ModelConfig
 
@@ -123,11 +119,7 @@ def inputs_of(config: ModelConfig, tasks: int) -> tuple[str, ...]:
 
 def check_installed(packages: tuple[str, ...]) -> None:
     """Raise NotInstalledError where one of :data:`RUNS` or :data:`MAKES` is not installed."""
-    if missing := [name for name in packages if find_spec(name) is None]:
-        raise NotInstalledError(
-            f"taggers in ONNX need the package {missing[0]}, which is not installed; "
-            "pip install 'hyperloader[onnx]'"
-        )
+    errors.check_installed("taggers in ONNX", "onnx", packages)
 
 
 def open_graph(path: Path) -> "InferenceSession":
