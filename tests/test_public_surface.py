@@ -47,7 +47,8 @@ def parameters(call: Any) -> dict[str, Any]:
 
 def test_calls_keep_their_parameters() -> None:
     tagger = hyperloader.Tagger
-    assert parameters(tagger.tag) == {"texts": ..., "task": None, **TAGGER}
+    assert parameters(tagger.tag) == {"texts": ..., "task": None, **TAGGER, "labels": None}
+    assert parameters(tagger.for_labels) == {"labels": ..., "task": "zero-shot"}
     assert parameters(tagger.tag_words) == {"sentences": ..., "task": None, **TAGGER}
     assert parameters(tagger.pipe) == {"texts": ..., "task": None, "as_tuples": False, **TAGGER}
     assert list(parameters(tagger.evaluate))[:4] == ["data", "split", "tasks", "batch_size"]
@@ -65,7 +66,7 @@ def test_calls_keep_their_parameters() -> None:
 
 def test_values_keep_their_fields() -> None:
     assert hyperloader.TaggedText.__match_args__ == (
-        *("text", "words", "offsets", "spans", "task", "alternatives", "sequences"),
+        *("text", "words", "offsets", "spans", "task", "alternatives", "sequences", "zero_shot"),
     )
     assert hyperloader.TaggedSpan.__match_args__ == (
         *("start", "end", "text", "label", "score", "word_start", "word_end"),

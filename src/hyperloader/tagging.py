@@ -101,7 +101,7 @@ def place(model: Answering, device: str | None, precision: str) -> None:
     if precision == "bfloat16":
         model.to(torch.bfloat16)
     elif precision == "int8":
-        quantise(model)
+        quantise(whole(model))
 
 
 def known_task(task: str | None, tasks: Sequence[str]) -> str:

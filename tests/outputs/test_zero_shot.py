@@ -17,6 +17,7 @@ from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.labels import label_text
 from hyperloader.config import TrainingSection
 from hyperloader.errors import ConfigError, HyperloaderError
+from hyperloader.evaluation.similarity import task_similarity
 from hyperloader.modeling.attached import HEAD
 from hyperloader.outputs.registry import output_of
 from hyperloader.outputs.token_tags.label_sets import LabelSet, asked, random_set
@@ -212,6 +213,21 @@ def test_shared_embeddings_are_one_set_of_modules() -> None:
               if part is not None}  # fmt: skip
     assert shared == {1}
     assert made[HEAD].weight.shape[0] == 2
+    with pytest.raises(ConfigError, match="all tasks share one embedding"):
+        task_similarity(model)
+
+
+def test_tasks_that_share_an_embedding_come_and_go() -> None:
+    model = model_of("bert", "hyperloader", task_embeddings="shared")
+    tagger = Tagger(model, codec_of("bert"))
+    before = tagger.tag("play robin", "music", alternatives=5)
+    tagger.remove("travel")
+    assert tagger.tasks == ("music",)
+    after = tagger.tag("play robin", alternatives=5)
+    for one, other in zip(after.alternatives or (), before.alternatives or (), strict=True):
+        assert {c.tags: c.probability for c in one} == pytest.approx(
+            {c.tags: c.probability for c in other}, abs=1e-6
+        )
 
 
 def test_it_is_trained_resumed_and_asked_from_the_command_line(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ class TaskHypernetwork(WeightSource):
 
     def tables(self) -> dict[str, Table]:
         """See :meth:`WeightSource.tables`."""
-        return {"task_embeddings.weight": Table(tasks=0)}
+        return {} if self.shared else {"task_embeddings.weight": Table(tasks=0)}
 
     def generated(self) -> dict[Site, Shapes]:
         """See :meth:`WeightSource.generated`."""
