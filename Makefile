@@ -13,7 +13,7 @@ DATA ?= ../shared/data/labelled
 SCALE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint fix bench faults audit backbone taggers clean
+.PHONY: help quickstart test lint fix bench ray docs faults audit backbone taggers clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -51,6 +51,13 @@ bench: $(VENV)/.installed-dev ## Run the benchmarks (not part of the tests)
 	$(BIN)/hyperloader benchmark train
 	$(BIN)/hyperloader benchmark decode
 	$(BIN)/python benchmarks/scratch_rates.py
+
+ray: $(VENV)/.installed-dev ## Test annotations on Ray (a minute; not part of the tests)
+	HYPERLOADER_TEST_RAY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/annotating/test_ray.py
+
+docs: $(VENV)/.installed-dev ## Build the documentation as a site in site/
+	$(INSTALL) -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; about a quarter of an hour on one core)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python tests/faults/campaign.py --scale $(SCALE)

@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from annotating_helpers import here
 from corpus_files import read
-from hyperloader.annotating.local import Event
 from hyperloader.annotating.rows import read_rows
 from hyperloader.annotating.run import annotate
-from hyperloader.annotating.shards import Shard, cut
-from hyperloader.annotating.work import Annotator, Job
+from hyperloader.annotating.shards import cut
 from hyperloader.annotating.writers import formats
 from hyperloader.errors import DataError, HyperloaderError
 from hyperloader.tagger import Tagger
@@ -31,13 +30,6 @@ TEXTS = [
     "show me flights from boston to denver", "café \U0001f600 thing", 'a "quoted" thing, twice',
     "one\ttab", "what does the fare code mean",
 ]  # fmt: skip
-
-
-def here(job: Job, shards: Sequence[Shard], workers: int) -> Iterator[Event]:
-    """An engine in this process."""
-    annotator = Annotator(job, 1)
-    for shard in shards:
-        yield annotator.annotate(shard, lambda good, bad: None)
 
 
 def run(inputs: Any, out: Path, tagger: Path, **options: Any) -> dict[str, Any]:

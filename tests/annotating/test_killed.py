@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from test_annotate import here
 
+from annotating_helpers import here
 from hyperloader.annotating.folder import Annotations
 from hyperloader.annotating.run import annotate
 from training_helpers import in_process

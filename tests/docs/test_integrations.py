@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import hyperloader.integrations.spacy  # noqa: F401  # where it is installed, by entry point
+from annotating_helpers import here
 from bert_helpers import bert_tagger
 from folders import ROOT
 from training_helpers import cli
@@ -21,12 +22,18 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return BLOCK.findall(page.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("page", sorted(FOLDER.glob("*.md")), ids=lambda page: page.stem)
+PAGES = [*sorted(FOLDER.glob("*.md")), ROOT / "docs" / "annotate.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_its_commands_and_examples_run_in_their_order(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     bert_tagger(method="hyperlora").save_pretrained("runs/lora")
+    Path("questions.txt").write_text("any good thai place near the harbour\nplay some jazz\n")
+    Path("reviews.csv").write_text("id,review\n7,a cheap pizza place\n8,open after ten\n")
+    monkeypatch.setattr("hyperloader.annotating.run.by_processes", here)
     namespace: dict[str, Any] = {"__name__": "example"}
     ran = 0
     for language, text in blocks(page):

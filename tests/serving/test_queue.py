@@ -103,6 +103,22 @@ def test_a_full_queue_says_when_to_come_again(held: Held) -> None:
             assert replies[0].status == 200
 
 
+def test_what_would_be_answered_too_late_is_not_taken(held: Held) -> None:
+    with serving(held, timeout=60) as running:
+        running.service.batcher._tokens_per_second = 2.0  # as if it had been measured
+        thread, _ = in_thread(running.tag, "one thing", "one")
+        waiting(running, held, 0)
+        other, _ = in_thread(running.tag, "a" * 4 * 96, "one")  # 100 tokens: fifty seconds
+        waiting(running, held, 1)
+        refused = running.tag("b", "one")
+        assert refused.error == (429, "busy")
+        assert refused.headers["Retry-After"] == "50"
+        held.go.set()
+        thread.join(PATIENCE)
+        other.join(PATIENCE)
+        assert running.tag("b", "one").status == 200
+
+
 def test_only_so_many_requests_at_a_time(held: Held) -> None:
     with serving(held, max_requests=1) as running:
         thread, _ = in_thread(running.tag, "one thing", "one")

@@ -66,13 +66,10 @@ def extension(shard: Shard, form: str) -> str:
         )
     if form == JSONL:
         return ".jsonl"
-    found = written()[form]
-    names = (found.write or _nothing)(())
-    return "" if found.folder or len(names) != 1 else next(iter(names))
-
-
-def _nothing(examples: Sequence[Example]) -> dict[str, bytes]:
-    return {}
+    write = written()[form].write
+    assert write is not None
+    names = list(write(()))
+    return names[0] if len(names) == 1 and not names[0].startswith("/") else ""
 
 
 class JsonLines(Writer):

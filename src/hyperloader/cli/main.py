@@ -4,6 +4,7 @@ import builtins
 import errno
 import inspect
 import io
+import logging
 import os
 import sys
 import traceback
@@ -40,11 +41,12 @@ from hyperloader.cli import (
     verify,
 )
 from hyperloader.cli.version import full_version
-from hyperloader.errors import HyperloaderError
+from hyperloader.errors import ConfigError, HyperloaderError, unknown
 from hyperloader.training.interrupt import Interrupted
 
 # Exit codes beside 0 and those of signals; a broken pipe is one: 128 and its number.
 OUR_FAULT, WRONG_USE, BROKEN_PIPE = 1, 2, 141
+LOG_LEVELS = ("debug", "info", "warning", "error")
 # What a system says of a path that cannot be used, wherever it is looked at.
 _NOT_TO_BE_HAD = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP),
@@ -108,12 +110,32 @@ def options(
             help="A backbone that a checkpoint may name by its path; may be repeated.",
         ),
     ] = None,
+    log_level: Annotated[
+        str,
+        typer.Option(
+            metavar="LEVEL",
+            envvar="HYPERLOADER_LOG_LEVEL",
+            help="How much the libraries beneath say on standard error: debug, info, warning or "
+            "error.",
+        ),
+    ] = "warning",
 ) -> None:
     """Options of all commands."""
+    _log(log_level)
     from hyperloader import trust
 
     for folder in trust_backbone or ():
         trust.trust_backbone(folder)
+
+
+def _log(level: str) -> None:
+    """Send what libraries log, from ``level`` on, to standard error."""
+    if level.lower() not in LOG_LEVELS:
+        raise ConfigError(unknown("log level", level, LOG_LEVELS))
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    if level.lower() != "warning":
+        # transformers logs by itself, and looks at this when it is imported.
+        os.environ["TRANSFORMERS_VERBOSITY"] = level.lower()
 
 
 def _reflow(group: typer.Typer) -> None:

@@ -108,7 +108,7 @@ def serve(
         )
     from hyperloader.serving.logs import set_up
     from hyperloader.serving.server import Server, Service, listen, url_of
-    from hyperloader.serving.settings import Settings
+    from hyperloader.serving.settings import Settings, keys_of
     from hyperloader.serving.taggers import Taggers, load
 
     settings = Settings(
@@ -121,7 +121,7 @@ def serve(
         max_body=max_body,
         timeout=timeout,
         drain=drain,
-        api_keys=tuple(key.strip() for key in api_key.split(",")) if api_key else (),
+        api_keys=keys_of(api_key),
         admin_key=admin_key or None,
         log_texts=log_texts,
     )

@@ -90,6 +90,11 @@ class Batcher:
         metrics.watch("queue_tokens", "Their tokens, roughly.", lambda: self.tokens)
 
     @property
+    def seconds_left(self) -> float:
+        """In how many seconds all that waits should be tagged."""
+        return self.tokens / (self._tokens_per_second or math.inf)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is being tagged."""
         return not self._jobs and not self._running
@@ -102,14 +107,13 @@ class Batcher:
         """
         if self.draining:
             raise stopping()
-        if self.texts + len(job.answers) > self.settings.max_queue:
-            raise Refused(
-                429,
-                "busy",
-                f"{self.texts:,} texts are waiting, and {len(job.answers):,} more are too many; "
-                "try again later",
-                self.seconds_left(),
-            )
+        if (
+            self.texts + len(job.answers) > self.settings.max_queue
+            or self.seconds_left > self.settings.timeout / 2  # it would be answered too late
+        ):
+            what = f"{self.texts:,} texts are waiting, and {len(job.answers):,} more are too many"
+            after = max(1, math.ceil(self.seconds_left))
+            raise Refused(429, "busy", f"{what}; try again later", after)
         self._jobs[job] = None
         self.texts += len(job.answers)
         self.tokens += job.tokens
@@ -133,10 +137,6 @@ class Batcher:
             for item in waiting:
                 item.answer.set_exception(stopping())
         return refused_texts
-
-    def seconds_left(self) -> int:
-        """In how many seconds the queue should be empty, at least 1."""
-        return max(1, math.ceil(self.tokens / (self._tokens_per_second or math.inf)))
 
     async def run(self) -> None:
         """Tag what comes until this is cancelled."""

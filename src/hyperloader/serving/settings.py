@@ -51,3 +51,8 @@ class Settings:
         keys = [*self.api_keys, *([] if self.admin_key is None else [self.admin_key])]
         if any(not key or not key.isascii() or not key.isprintable() for key in keys):
             raise ConfigError("a key is empty or holds other than printable ASCII characters")
+
+
+def keys_of(given: str | None) -> tuple[str, ...]:
+    """The keys in a list with commas."""
+    return tuple(key.strip() for key in given.split(",")) if given else ()

@@ -195,20 +195,9 @@ def _write(examples: Sequence[Example]) -> Files:
     tasks = []
     for i, example in enumerate(examples, start=1):
         text, _ = surface(example)
-        results: list[Record] = [
-            {
-                "id": f"{i}-{n}",
-                "from_name": "label",
-                "to_name": "text",
-                "type": "labels",
-                "value": {
-                    "start": utf16_length(text[:start]),
-                    "end": utf16_length(text[:end]),
-                    "text": text[start:end],
-                    "labels": [label],
-                },
-            }
-            for n, (start, end, label) in enumerate(character_spans(example), start=1)
+        results = [
+            result(f"{i}-{n}", text, *place)
+            for n, place in enumerate(character_spans(example), start=1)
         ]
         if example.intent is not None:
             value = {"choices": [example.intent]}
@@ -218,6 +207,27 @@ def _write(examples: Sequence[Example]) -> Files:
         tasks.append({"id": i, "data": {"text": text}, "predictions": [prediction]})
     rows = ",\n".join(json.dumps(task, ensure_ascii=False) for task in tasks)
     return {".json": f"[\n{rows}\n]\n".encode()}
+
+
+def result(
+    identity: str,
+    text: str,
+    start: int,
+    end: int,
+    label: str,
+    from_name: str = "label",
+    to_name: str = "text",
+) -> Record:
+    """One span as Label Studio has it: ``start`` and ``end`` are characters of ``text``, what is
+    written counts UTF-16 units."""
+    value = {
+        "start": utf16_length(text[:start]),
+        "end": utf16_length(text[:end]),
+        "text": text[start:end],
+        "labels": [label],
+    }
+    about = {"from_name": from_name, "to_name": to_name, "type": "labels"}
+    return {"id": identity, **about, "value": value}
 
 
 def utf16_length(text: str) -> int:
