@@ -34,7 +34,7 @@ class TagOptions(TypedDict, total=False):
     sequences: int
 
 
-def check_options(batch_size: int, min_score: float, alternatives: int, sequences: int) -> None:
+def check_options(batch_size: int, min_score: float, alternatives: int, sequences: int = 0) -> None:
     """Raise HyperloaderError for numbers out of their range."""
     if batch_size < 1:
         raise HyperloaderError(f"a batch size of {batch_size} tags nothing; give at least 1")
