@@ -13,7 +13,7 @@ DATA ?= ../shared/data/labelled
 SCALE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint fix bench faults audit backbone taggers clean
+.PHONY: help quickstart test lint fix bench faults ray audit backbone taggers clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +54,10 @@ bench: $(VENV)/.installed-dev ## Run the benchmarks (not part of the tests)
 
 faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; about a quarter of an hour on one core)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python tests/faults/campaign.py --scale $(SCALE)
+
+ray: $(VENV)/.installed-dev ## Try the service on a local Ray (installs it; a minute or two)
+	$(INSTALL) -e '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/serving/ray_serve.py
 
 audit: $(VENV)/.installed ## Look up the pinned packages among published holes (needs the network)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
