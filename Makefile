@@ -62,6 +62,10 @@ docs: $(VENV)/.installed-dev ## Build the documentation as a site in site/
 faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; about a quarter of an hour on one core)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python tests/faults/campaign.py --scale $(SCALE)
 
+ray: $(VENV)/.installed-dev ## Try the service on a local Ray (installs it; a minute or two)
+	$(INSTALL) -e '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/serving/ray_serve.py
+
 audit: $(VENV)/.installed ## Look up the pinned packages among published holes (needs the network)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(BIN)/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip

@@ -1,6 +1,7 @@
 """What the service counts, for Prometheus. Labels take few values: routes, statuses, tasks."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -42,6 +43,6 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _make(
-        self, kind: type, name: str, about: str, labels: Iterable[str] = (), **options: object
-    ):  # type: ignore[no-untyped-def]  # the kind that is asked for
+        self, kind: Any, name: str, about: str, labels: Iterable[str] = (), **options: Any
+    ) -> Any:
         return kind(f"hyperloader_{name}", about, tuple(labels), registry=self._registry, **options)

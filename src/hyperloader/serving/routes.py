@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.responses import StreamingResponse
 
-from hyperloader.errors import HyperloaderError
 from hyperloader.serving.batching import Batcher, Job
 from hyperloader.serving.keys import guarded_router
 from hyperloader.serving.refusals import CLIENT_GONE, Refused
@@ -23,7 +22,7 @@ from hyperloader.serving.schemas import (
     Tasks,
 )
 from hyperloader.serving.service import Service
-from hyperloader.tagging import check_count
+from hyperloader.tagging import check_count, check_text
 from hyperloader.types import TaggedText
 
 NDJSON = "application/x-ndjson"
@@ -124,7 +123,7 @@ def accept(service: Service, asked: TagRequest) -> Job:
     """The job for a request that can be answered.
 
     Raises:
-        Refused: it is empty or too large, or asks for what there is not.
+        HyperloaderError: it is empty or too large, or asks for what there is not.
     """
     texts = [asked.texts] if isinstance(asked.texts, str) else asked.texts
     limits = service.settings
@@ -139,10 +138,10 @@ def accept(service: Service, asked: TagRequest) -> Job:
             raise Refused(413, "too_large", f"{what}; split it")
     tasks: Sequence[str | None]
     tasks = asked.task if isinstance(asked.task, list) else [asked.task] * len(texts)
-    try:
-        check_count(len(texts), len(tasks))
-    except HyperloaderError as error:
-        raise Refused(422, "invalid", str(error)) from error
+    # One that the tagger refuses would cost the texts beside it their common batch.
+    check_count(len(texts), len(tasks))
+    for i, text in enumerate(texts):
+        check_text(text, f"text {i}")
     served = service.taggers.chosen(asked.model, tasks)
     only = served.tagger.tasks[0]  # where a task may be left out
     return Job(served, texts, [task or only for task in tasks], asked.alternatives)
