@@ -56,7 +56,6 @@ ray: $(VENV)/.installed-dev ## Test annotations on Ray (a minute; not part of th
 	HYPERLOADER_TEST_RAY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/annotating/test_ray.py
 
 docs: $(VENV)/.installed-dev ## Build the documentation as a site in site/
-	$(INSTALL) -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; about a quarter of an hour on one core)

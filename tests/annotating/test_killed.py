@@ -13,8 +13,8 @@ from hyperloader.annotating.folder import Annotations
 from hyperloader.annotating.run import annotate
 from training_helpers import in_process
 
-ROWS, PATIENCE = 3_000, 240
-OPTIONS: dict[str, Any] = {"shard_rows": 40, "workers": 1, "batch_size": 4}
+ROWS, PATIENCE = 2_000, 600
+OPTIONS: dict[str, Any] = {"shard_rows": 20, "workers": 1, "batch_size": 4}
 
 
 def until(condition: Callable[[], Any], process: Any) -> Any:
@@ -60,7 +60,7 @@ def test_it_goes_on_by_the_same_call(tmp_path: Path, tagger: Path) -> None:
     process.join()
     second.wait(PATIENCE)  # it does not outlive its driver for long
     there = len(list(done.glob("*.json")))
-    assert 3 < there < ROWS // 40
+    assert 3 < there < ROWS // 20
     manifest = annotate(given, out, tagger=tagger, engine=here, **OPTIONS)
     assert not (out / ".work").exists()
     assert manifest["rows"] == ROWS
