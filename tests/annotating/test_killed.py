@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from rich.console import Console
 
 from annotating_helpers import here
 from hyperloader.annotating.folder import Annotations
@@ -40,7 +41,7 @@ def test_it_goes_on_by_the_same_call(tmp_path: Path, tagger: Path) -> None:
     (tmp_path / "in.txt").write_text("\n".join(texts))
     given, out = [str(tmp_path / "in.txt")], tmp_path / "out"
     errors = tmp_path / "stderr"
-    process = in_process(_driver, given, out, tagger, errors)
+    process = in_process(_driver, given, out, tagger, errors, OMP_NUM_THREADS="1")
     done = out / ".work" / "done"
 
     def finished(more_than: int) -> Callable[[], bool]:
@@ -79,12 +80,7 @@ def test_it_goes_on_by_the_same_call(tmp_path: Path, tagger: Path) -> None:
 
 
 def _driver(given: list[str], out: Path, tagger: Path, errors: Path) -> None:
-    import os
-
-    from rich.console import Console
-
     with errors.open("w", buffering=1) as file:
-        os.environ.pop("OMP_NUM_THREADS", None)
         annotate(given, out, tagger=tagger, console=Console(file=file), **OPTIONS)
 
 

@@ -50,11 +50,8 @@ def test_annotating(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         run("annotate.py")
         assert "100 rows" in capsys.readouterr().out
-    rows = [
-        row
-        for name in ("00000-reviews.csv", "00001-reviews.csv")
-        for row in csv.DictReader(Path("annotated", name).open(newline="", encoding="utf-8"))
-    ]
+    files = [Path("annotated", name) for name in ("00000-reviews.csv", "00001-reviews.csv")]
+    rows = [row for file in files for row in csv.DictReader(file.read_text("utf-8").splitlines())]
     assert [row["id"] for row in rows] == [str(i) for i in range(100)]
     assert all(json.loads(row["spans"]) for row in rows)
 
