@@ -2,8 +2,8 @@
 
 Run: python benchmarks/annotate.py --rows 50000 --out results/annotate/local.json [--workers N]
 [--precision int8]. Short synthetic lines in a text file, the bundled tagger, ``hyperloader
-annotate`` in a process of its own; rows per second of the whole command, peaks of resident memory of
-the command and of its largest worker.
+annotate`` in a process of its own; rows per second of the whole command, peaks of resident memory
+of the command, of its largest worker and of all together.
 """
 
 import argparse

@@ -1,16 +1,14 @@
-"""A tagger that is loaded in a blink, and files to tag."""
+"""A tagger that is loaded and tags in a blink."""
 
 from pathlib import Path
 
 import pytest
 
-from helpers import tiny_codec, tiny_model
-from hyperloader.tagger import Tagger
+from bert_helpers import bert_tagger
 
 
 @pytest.fixture(scope="session")
 def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    codec = tiny_codec({"one": ("thing", "other")})
     folder = tmp_path_factory.mktemp("annotating") / "tagger"
-    Tagger(tiny_model(codec, random=True, seed=8), codec).save_pretrained(folder)
+    bert_tagger(1).save_pretrained(folder)
     return folder

@@ -211,7 +211,9 @@ def test_records_of_annotation_tools_keep_ids_and_scores(tmp_path: Path, tagger:
         (output,) = outputs(tmp_path / form, manifest)
         text = output.read_text("utf-8")
         records = json.loads(text) if form == "label-studio" else jsonl([output])
-        if form == "prodigy":
+        if form == "doccano":
+            assert [record["id"] for record in records] == [7, 8]
+        elif form == "prodigy":
             assert [record["meta"] for record in records] == [{"id": 7}, {"id": 8}]
             assert [[s["score"] for s in r["spans"]] for r in records] == scores
         elif form == "label-studio":

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from rich.console import Console
 
 from annotating_helpers import here
 from hyperloader.annotating.folder import Annotations
 from hyperloader.annotating.run import annotate
 from training_helpers import in_process
 
-ROWS, PATIENCE = 3_000, 240
-OPTIONS: dict[str, Any] = {"shard_rows": 40, "workers": 1, "batch_size": 4}
+ROWS, PATIENCE = 2_000, 600
+OPTIONS: dict[str, Any] = {"shard_rows": 20, "workers": 1, "batch_size": 4}
 
 
 def until(condition: Callable[[], Any], process: Any) -> Any:
@@ -40,7 +41,7 @@ def test_it_goes_on_by_the_same_call(tmp_path: Path, tagger: Path) -> None:
     (tmp_path / "in.txt").write_text("\n".join(texts))
     given, out = [str(tmp_path / "in.txt")], tmp_path / "out"
     errors = tmp_path / "stderr"
-    process = in_process(_driver, given, out, tagger, errors)
+    process = in_process(_driver, given, out, tagger, errors, OMP_NUM_THREADS="1")
     done = out / ".work" / "done"
 
     def finished(more_than: int) -> Callable[[], bool]:
@@ -60,7 +61,7 @@ def test_it_goes_on_by_the_same_call(tmp_path: Path, tagger: Path) -> None:
     process.join()
     second.wait(PATIENCE)  # it does not outlive its driver for long
     there = len(list(done.glob("*.json")))
-    assert 3 < there < ROWS // 40
+    assert 3 < there < ROWS // 20
     manifest = annotate(given, out, tagger=tagger, engine=here, **OPTIONS)
     assert not (out / ".work").exists()
     assert manifest["rows"] == ROWS
@@ -79,12 +80,7 @@ def test_it_goes_on_by_the_same_call(tmp_path: Path, tagger: Path) -> None:
 
 
 def _driver(given: list[str], out: Path, tagger: Path, errors: Path) -> None:
-    import os
-
-    from rich.console import Console
-
     with errors.open("w", buffering=1) as file:
-        os.environ.pop("OMP_NUM_THREADS", None)
         annotate(given, out, tagger=tagger, console=Console(file=file), **OPTIONS)
 
 

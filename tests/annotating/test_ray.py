@@ -1,4 +1,4 @@
-"""Annotations on Ray, with Ray itself. It takes a minute, so it has a target of its own: make ray."""
+"""Annotations on Ray, with Ray itself. That takes a minute, so it has its own target: make ray."""
 
 import io
 import os

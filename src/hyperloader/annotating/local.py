@@ -14,6 +14,7 @@ from hyperloader.errors import HyperloaderError
 
 # How many workers a shard may cost before it is given up.
 TRIES = 3
+THREADS = "OMP_NUM_THREADS"
 
 
 class Rows(NamedTuple):
@@ -48,7 +49,7 @@ def by_processes(job: Job, shards: Sequence[Shard], workers: int) -> Iterator[Ev
     busy: dict[Connection, tuple[_Worker, Shard]] = {}
     idle: list[_Worker] = []
     context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = int(os.environ.get(THREADS) or max(1, (os.cpu_count() or 1) // workers))
     started: list[_Worker] = []
 
     def start() -> _Worker:
@@ -123,7 +124,11 @@ def _work(pipe: Connection, job: Job, threads: int) -> None:
     except (EOFError, BrokenPipeError):
         return  # nobody is there any more
     except OSError as error:
-        pipe.send(HyperloaderError(f"{error.filename}: {error.strerror}; mend that and go on"))
+        pipe.send(
+            HyperloaderError(
+                f"{error.filename or job.out}: {error.strerror or error}; mend that and go on"
+            )
+        )
     except Exception as error:  # to be raised where it is seen
         pipe.send(_portable(error))
 
@@ -138,12 +143,11 @@ def _portable(error: Exception) -> Exception:
 @contextmanager
 def _threads(number: int) -> Iterator[None]:
     """What is started inside begins with ``number`` threads, unless the user has said otherwise."""
-    name = "OMP_NUM_THREADS"
-    if name in os.environ:
+    if THREADS in os.environ:
         yield
         return
-    os.environ[name] = str(number)
+    os.environ[THREADS] = str(number)
     try:
         yield
     finally:
-        del os.environ[name]
+        del os.environ[THREADS]

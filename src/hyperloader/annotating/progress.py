@@ -28,7 +28,7 @@ def rows_progress(
             "rows": f"{rows:,}/{total:,} rows",
             "speed": f"{speed:,.0f} rows/s",
             "left": f"{left} left" if left else "",
-            "bad": f"{bad:,} bad rows" if bad else "",
+            "bad": f"{bad:,} bad" if bad else "",
         }
 
     def say(rows: int, bad: int) -> None:

@@ -146,4 +146,6 @@ def _do(
                 case Done():
                     folder.keep(event)
                     done[event.number] = event
+                    bad[event.number] = len(event.bad)
+                    counted[event.number] = event.rows + len(event.bad)
             update(counted.total(), bad.total())

@@ -92,7 +92,8 @@ class Annotator:
         )
 
     def annotate(self, shard: Shard, told: Callable[[int, int], None]) -> Done:
-        """Write the output of ``shard`` aside, then put it in place. It is the same each time.
+        """Write the output of ``shard`` aside, then put it in place. With as many threads it is the
+        same each time.
 
         ``told`` is told how many rows have been tagged since, and how many were bad.
 
@@ -103,7 +104,7 @@ class Annotator:
         fresh = self.job.aside / f"{shard.number}-{os.getpid()}{Path(name).suffix}"
         _remove(fresh)
         self.job.aside.mkdir(parents=True, exist_ok=True)
-        output = writer(fresh, shard, settings.format, settings.column)
+        output = writer(fresh, shard, settings.format, settings.text_column, settings.column)
         rows = spans = 0
         bad: list[Bad] = []
         size = GROUPED * settings.batch_size

@@ -50,12 +50,12 @@ class Writer(ABC):
         """Bring all to the file; the rows that the format cannot hold, which it then lacks."""
 
 
-def writer(path: Path, shard: Shard, form: str, column: str) -> Writer:
-    """What writes ``shard`` in the format ``form``."""
+def writer(path: Path, shard: Shard, form: str, text: str, column: str) -> Writer:
+    """What writes ``shard``, whose texts are in the column ``text``, in the format ``form``."""
     if form == SAME:
         kind = {TEXT: JsonLines, JSONL: JsonLines, CSV: Csv, PARQUET: Parquet}[shard.kind]
         return kind(path, shard, column)
-    return JsonLines(path, shard, column) if form == JSONL else Labelled(path, shard, form)
+    return JsonLines(path, shard, column) if form == JSONL else Labelled(path, shard, form, text)
 
 
 def extension(shard: Shard, form: str) -> str:
@@ -151,9 +151,9 @@ class Labelled(Writer):
     place for them. A text without words is no sentence: it is left out.
     """
 
-    def __init__(self, path: Path, shard: Shard, form: str) -> None:
+    def __init__(self, path: Path, shard: Shard, form: str, text: str) -> None:
         super().__init__(path, shard, "")
-        self._form = form
+        self._form, self._text = form, text
         self._examples: list[Example] = []
         self._lines: list[int] = []
         self._others: list[dict[str, Any]] = []
@@ -208,10 +208,10 @@ class Labelled(Writer):
         records = json.loads(data) if as_list else [json.loads(line) for line in lines]
         place = COLUMNS_AT[self._form]
         for record, row, scores in zip(records, self._others, self._scores, strict=True):
+            others = {name: value for name, value in row.items() if name != self._text}
             target = record if place is None else record.setdefault(place, {})
-            for name, value in row.items():
-                if not (name == "text" and place == "meta"):
-                    target.setdefault(name, value)
+            # The number that doccano's records have gives way to that of the row.
+            target |= {k: v for k, v in others.items() if k == "id" or k not in target}
             add_scores(record, scores)
         if not as_list:
             return json_lines(json.loads(json.dumps(records, default=str)))

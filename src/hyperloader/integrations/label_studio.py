@@ -1,12 +1,13 @@
 """Label Studio's machine-learning backend: predictions while people annotate.
 
 What Label Studio asks of a backend is four addresses (``/health``, ``/setup``, ``/predict``,
-``/webhook``). Here they are routes of FastAPI, for each task below its name, to run alone (:func:`app`)
-or beside others (:func:`router`). docs/integrations/annotation-tools.md.
+``/webhook``). Here they are routes of FastAPI, for each task below its name, to run alone
+(:func:`app`) or beside others (:func:`router`). docs/integrations/annotation-tools.md.
 """
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, FastAPI, HTTPException
@@ -32,7 +33,7 @@ class Names(NamedTuple):
     from_name: str = "label"
     to_name: str = "text"
     key: str = "text"
-    labels: dict[str, str] = {}
+    labels: Mapping[str, str] = MappingProxyType({})
 
 
 class Asked(BaseModel):

@@ -36,7 +36,8 @@ def pipeline(
     Example:
         >>> import hyperloader
         >>> tag = hyperloader.pipeline("restaurant", aggregation_strategy="simple")
-        >>> tag("a cheap thai place")[1]["word"]
+        >>> second = tag("a cheap thai place")[1]
+        >>> second["word"]
         'thai'
     """
     if not isinstance(model, Tagger):

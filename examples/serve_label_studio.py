@@ -1,0 +1,11 @@
+"""A backend for Label Studio at http://127.0.0.1:9090/TASK, such as /restaurant."""
+
+from hyperloader import Tagger
+from hyperloader.integrations.label_studio import app
+
+server = app(Tagger.from_pretrained())
+
+if __name__ == "__main__":
+    import uvicorn
+
+    uvicorn.run(server, host="127.0.0.1", port=9090)
