@@ -147,7 +147,8 @@ class Client(_Asking):
             self._local.connection = self._connection()
         connection: http.client.HTTPConnection = self._local.connection
         try:
-            connection.request(method, path, body and body.encode(), self._headers)
+            where = urlsplit(self.url).path + path
+            connection.request(method, where, body and body.encode(), self._headers)
             reply = connection.getresponse()
             return checked(reply.status, reply.read(), reply.headers)
         except (OSError, http.client.HTTPException) as error:

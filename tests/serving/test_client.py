@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -107,8 +107,10 @@ class Fickle(BaseHTTPRequestHandler):
     """A service that is full, then stops, then answers; closes the connection each time."""
 
     replies: list[tuple[int, Any]]
+    paths: ClassVar[list[str]] = []
 
     def do_POST(self) -> None:
+        self.paths.append(self.path)
         self.rfile.read(int(self.headers["Content-Length"]))
         status, value = self.replies.pop(0)
         self.send_response(status)
@@ -139,17 +141,20 @@ def test_a_full_service_is_asked_again(fickle: str, asynchronous: bool) -> None:
     answer = {"results": [small_tagger().tag("one thing", "one").to_dict()]}
     full = [(429, error("busy")), (503, error("draining"))]
 
+    url = f"{fickle}/below"  # a proxy may put it there
+
     async def ask(retries: int) -> Any:
-        async with AsyncClient(fickle, retries=retries) as client:
+        async with AsyncClient(url, retries=retries) as client:
             return await client.tag("one thing", "one")
 
     def work(retries: int) -> Any:
         if asynchronous:
             return asyncio.run(ask(retries))
-        return Client(fickle, retries=retries).tag("one thing", "one")
+        return Client(url, retries=retries).tag("one thing", "one")
 
     Fickle.replies = [*full, (200, answer)]
     assert work(2) == small_tagger().tag("one thing", "one")
+    assert Fickle.paths[-1] == "/below/v1/tag"
     Fickle.replies = [*full, (200, answer)]
     with pytest.raises(ServiceError, match="it is draining"):
         work(1)
