@@ -66,8 +66,8 @@ def test_an_actor_that_dies_is_replaced(tmp_path: Path, tagger: Path) -> None:
         for event in OnRay()(*job):
             yield event
             if not killed and isinstance(event, Done):
-                for process in psutil.process_iter(["cmdline"]):
-                    if "ray::_Actor" in " ".join(process.info["cmdline"] or ()):
+                for process in psutil.Process().children(recursive=True):
+                    if "ray::_Actor" in " ".join(process.cmdline()):
                         process.kill()
                         killed.append(process.pid)
                         break

@@ -124,11 +124,8 @@ def _work(pipe: Connection, job: Job, threads: int) -> None:
     except (EOFError, BrokenPipeError):
         return  # nobody is there any more
     except OSError as error:
-        pipe.send(
-            HyperloaderError(
-                f"{error.filename or job.out}: {error.strerror or error}; mend that and go on"
-            )
-        )
+        where, what = error.filename or job.out, error.strerror or error
+        pipe.send(HyperloaderError(f"{where}: {what}; mend that, and the same command goes on"))
     except Exception as error:  # to be raised where it is seen
         pipe.send(_portable(error))
 
