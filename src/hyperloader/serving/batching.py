@@ -169,10 +169,11 @@ class Batcher:
         room = self.settings.batch_tokens
         while turns and room > 0:
             job = turns.popleft()
+            if items and job.waiting[0].tokens > room:
+                break  # it keeps its place, and comes first next time
             del self._jobs[job]
             for _ in range(min(TURN, len(job.waiting))):
                 if items and job.waiting[0].tokens > room:
-                    room = 0
                     break
                 items.append(job.waiting.popleft())
                 room -= items[-1].tokens
