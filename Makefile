@@ -52,14 +52,16 @@ bench: $(VENV)/.installed-dev ## Run the benchmarks (not part of the tests)
 	$(BIN)/hyperloader benchmark decode
 	$(BIN)/python benchmarks/scratch_rates.py
 
-ray: $(VENV)/.installed-dev ## Test annotations on Ray (a minute; not part of the tests)
-	HYPERLOADER_TEST_RAY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/annotating/test_ray.py
-
 docs: $(VENV)/.installed-dev ## Build the documentation as a site in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 faults: $(VENV)/.installed-dev ## Try what must hold whatever happens (SCALE=1; about a quarter of an hour on one core)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/support $(BIN)/python tests/faults/campaign.py --scale $(SCALE)
+
+ray: $(VENV)/.installed-dev ## Try the service and annotations on a local Ray (installs it; a minute or two)
+	$(INSTALL) -e '.[ray]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/serving/ray_serve.py
+	HYPERLOADER_TEST_RAY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/annotating/test_ray.py
 
 audit: $(VENV)/.installed ## Look up the pinned packages among published holes (needs the network)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from browser import CHROMIUM, DRIVER, MISSING
 from folders import SHARED
 
 pytest_plugins = ["pretraining_helpers"]
@@ -42,6 +43,9 @@ def disk_of(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if CHROMIUM is None or DRIVER is None:
+        terminalreporter.section("no browser", sep="!", red=True, bold=True)
+        terminalreporter.line(MISSING)
     if not SHARED.is_dir():
         terminalreporter.section("real data absent", sep="!", red=True, bold=True)
         terminalreporter.line(

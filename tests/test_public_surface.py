@@ -11,8 +11,9 @@ import pytest
 import hyperloader
 
 NAMES = {
-    *("Tagger", "TaggedText", "TaggedSpan", "Alternative"),
-    *("train", "resume", "pipeline", "load_corpora", "Corpus", "Example", "Span"),
+    *("Tagger", "TaggedText", "TaggedSpan", "TaggedSequence", "Alternative"),
+    *("train", "resume", "add_task", "suggest", "pipeline"),
+    *("load_corpora", "Corpus", "Example", "Span"),
     *("ModelConfig", "TaggingModel", "trust_backbone"),
     *("HyperloaderError", "CheckpointError", "ConfigError", "DataError", "TrainingError"),
 }
@@ -20,6 +21,7 @@ TAGGER = {
     "alternatives": 0,
     "batch_size": 64,
     "min_score": 0.0,
+    "sequences": 0,
 }
 
 
@@ -45,7 +47,8 @@ def parameters(call: Any) -> dict[str, Any]:
 
 def test_calls_keep_their_parameters() -> None:
     tagger = hyperloader.Tagger
-    assert parameters(tagger.tag) == {"texts": ..., "task": None, **TAGGER}
+    assert parameters(tagger.tag) == {"texts": ..., "task": None, **TAGGER, "labels": None}
+    assert parameters(tagger.for_labels) == {"labels": ..., "task": "zero-shot"}
     assert parameters(tagger.tag_words) == {"sentences": ..., "task": None, **TAGGER}
     assert parameters(tagger.pipe) == {"texts": ..., "task": None, "as_tuples": False, **TAGGER}
     assert list(parameters(tagger.evaluate))[:4] == ["data", "split", "tasks", "batch_size"]
@@ -63,7 +66,7 @@ def test_calls_keep_their_parameters() -> None:
 
 def test_values_keep_their_fields() -> None:
     assert hyperloader.TaggedText.__match_args__ == (
-        *("text", "words", "offsets", "spans", "task", "alternatives"),
+        *("text", "words", "offsets", "spans", "task", "alternatives", "sequences", "zero_shot"),
     )
     assert hyperloader.TaggedSpan.__match_args__ == (
         *("start", "end", "text", "label", "score", "word_start", "word_end"),

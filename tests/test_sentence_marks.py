@@ -62,7 +62,7 @@ def test_raw_text_is_cut_and_given_words_are_not(
     codec = tiny_codec({"one": ("thing",)})
     codec.config = CodecConfig(words="punctuation", marks=marks)
     tagger = Tagger(tiny_model(codec), codec)
-    tagger._decoder = OneSpan()
+    tagger._now = tagger._now._replace(decoder=OneSpan())
     (span,) = tagger.tag("when is lunch?", "one").spans
     assert span.text == ("when is lunch?" if ends else "when is lunch")
     (span,) = tagger.tag_words(["when", "?"], "one").spans

@@ -16,14 +16,17 @@ __all__ = [
     "HyperloaderError",
     "ModelConfig",
     "Span",
+    "TaggedSequence",
     "TaggedSpan",
     "TaggedText",
     "Tagger",
     "TaggingModel",
     "TrainingError",
+    "add_task",
     "load_corpora",
     "pipeline",
     "resume",
+    "suggest",
     "train",
     "trust_backbone",
 ]
@@ -39,12 +42,21 @@ if TYPE_CHECKING:
         HyperloaderError,
         TrainingError,
     )
+    from hyperloader.growing.add import add_task
+    from hyperloader.growing.suggest import suggest
     from hyperloader.integrations.transformers import pipeline
     from hyperloader.modeling.config import ModelConfig
     from hyperloader.outputs.sentt.model import TaggingModel
     from hyperloader.tagger import Tagger
     from hyperloader.trust import trust_backbone
-    from hyperloader.types import Alternative, Example, Span, TaggedSpan, TaggedText
+    from hyperloader.types import (
+        Alternative,
+        Example,
+        Span,
+        TaggedSequence,
+        TaggedSpan,
+        TaggedText,
+    )
 
 _HOME = {
     "Alternative": "types",
@@ -56,14 +68,17 @@ _HOME = {
     "HyperloaderError": "errors",
     "ModelConfig": "modeling.config",
     "Span": "types",
+    "TaggedSequence": "types",
     "TaggedSpan": "types",
     "TaggedText": "types",
     "Tagger": "tagger",
     "TaggingModel": "outputs.sentt.model",
     "TrainingError": "errors",
+    "add_task": "growing.add",
     "load_corpora": "corpora.registry",
     "pipeline": "integrations.transformers",
     "resume": "api",
+    "suggest": "growing.suggest",
     "train": "api",
     "trust_backbone": "trust",
 }

@@ -7,8 +7,10 @@ from typing import Any, TypeAlias
 
 from rich.console import Console
 
+from hyperloader import hub
 from hyperloader.backbones.registry import family_of_type
-from hyperloader.builtin import MINILM, is_installed
+from hyperloader.builtin import MINILM, is_bundled, is_installed
+from hyperloader.checkpoint import checkpoint_folder
 from hyperloader.config import Recipe, load_recipe
 from hyperloader.corpora.corpus import Corpus, account
 from hyperloader.corpora.given import Labelled, corpora_of
@@ -17,6 +19,7 @@ from hyperloader.errors import ConfigError
 from hyperloader.evaluation.calibration import ENOUGH, calibrate_tagger, outcome
 from hyperloader.evaluation.evaluate import f1_evaluator
 from hyperloader.modeling.methods import METHODS
+from hyperloader.modeling.pretrained import read_config
 from hyperloader.store import check_names
 from hyperloader.tagger import Tagger
 from hyperloader.training.loop import Trainer
@@ -37,6 +40,7 @@ def train(
     tasks: Sequence[str] | None = None,
     method: str | None = None,
     backbone: str | None = None,
+    start: str | Path | None = None,
     seed: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,
@@ -65,6 +69,10 @@ def train(
         tasks: only these.
         method, backbone, seed, steps, minutes: short for ``model.method``, ``backbone``,
             ``seed``, ``training.steps`` and ``training.minutes`` in ``settings``.
+        start: a trained tagger to go on from (``builtin-minilm``, a run, a folder, ``owner/name``)
+            instead of an untrained model. Backbone, model and codec are its own; the tasks are
+            those of ``data``: those that it knows go on from what they are, others begin in the
+            middle of them all, and what ``data`` lacks is left out.
         settings: changes to the recipe, by dotted keys: ``{"training.batch_size": 64}``, or
             strings as for ``--set``: ``["training.batch_size=64"]``.
         calibrate: at the end fit temperatures on validation sentences, so that scores can be
@@ -88,6 +96,7 @@ def train(
         settings,
         method=method,
         backbone=backbone,
+        start=start,
         seed=seed,
         steps=steps,
         minutes=minutes,
@@ -179,6 +188,7 @@ def recipe_of(
     *,
     method: str | None = None,
     backbone: str | None = None,
+    start: str | Path | None = None,
     seed: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,
@@ -191,10 +201,43 @@ def recipe_of(
     short = {
         "model.method": method,
         "backbone": backbone,
+        "start": None if start is None else str(start),
         "seed": seed,
         "training.steps": steps,
         "training.minutes": minutes,
     }
+    changed = overrides(settings, short)
+    named = recipe or _default_recipe(changed)
+    chosen = load_recipe(str(named), changed)
+    return chosen if chosen.start is None else _from_tagger(chosen, changed)
+
+
+def _from_tagger(recipe: Recipe, changed: Sequence[str]) -> Recipe:
+    """``recipe`` as a tagger that it starts from has it.
+
+    Raises:
+        ConfigError: something is ``changed`` that is the tagger's own.
+        CheckpointError: there is no tagger, or a damaged one.
+    """
+    first = str(recipe.start)
+    for key in _keys(changed):
+        if key.partition(".")[0] in ("model", "codec", "backbone"):
+            raise ConfigError(f"{key} is that of {first}, which training starts from; leave it out")
+    if hub.is_repository(first):
+        first = str(hub.fetch(first))
+    elif not is_bundled(first):
+        first = str(Path(first).resolve())  # a run may be resumed from another folder
+    name = read_config(checkpoint_folder(Path(first)))["backbone"].get("name")
+    own: dict[str, Any] = {"start": first, "model": {}, "codec": {}, "backbone": name or "its own"}
+    return recipe.model_copy(update=own)
+
+
+def overrides(settings: Settings, short: Mapping[str, Any]) -> list[str]:
+    """``settings``, and those of ``short`` that are not None, as for ``--set``.
+
+    Raises:
+        ConfigError: a value that is not plain.
+    """
     changes = {key: value for key, value in short.items() if value is not None}
     if isinstance(settings, Mapping):
         changes = {**settings, **changes}
@@ -203,15 +246,24 @@ def recipe_of(
         texts = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
     except TypeError as error:
         raise ConfigError(f"a setting is not a plain value: {error}") from error
-    changed = [*settings, *texts]
-    return load_recipe(_default_recipe(changed) if recipe is None else str(recipe), changed)
+    return [*settings, *texts]
+
+
+def _keys(settings: Sequence[str]) -> dict[str, str]:
+    """The keys of ``settings`` with their values."""
+    pairs = (text.partition("=") for text in settings)
+    return {key.strip(): value.strip("\"' ") for key, _, value in pairs}
 
 
 def _default_recipe(settings: Sequence[str]) -> str:
-    """That of the encoder, unless that is not there, or ``settings`` name another backbone or a
-    method that does not attach to it."""
-    pairs = (text.partition("=") for text in settings)
-    named = {key.strip(): value.strip("\"' ") for key, _, value in pairs}
+    """That of the encoder, unless that is not there, or ``settings`` name another backbone, a tagger
+    on another one, or a method that does not attach to it."""
+    named = _keys(settings)
+    if first := named.get("start"):
+        if hub.is_repository(first):
+            first = str(hub.fetch(first))
+        heads = read_config(checkpoint_folder(Path(first)))["output"] == "token_tags"
+        return "minilm" if heads else "builtin"
     if named.get("backbone", MINILM) != MINILM or not is_installed(MINILM):
         return "builtin"
     method = METHODS.get(named.get("model.method", ""))

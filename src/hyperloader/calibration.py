@@ -5,6 +5,8 @@ likeliest, so answers stay what they are (Guo et al. 2017, "On Calibration of Mo
 Networks").
 """
 
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -61,6 +63,21 @@ class Calibration(BaseModel):
     tasks: dict[str, TaskCalibration]
     overall: SpanCalibration
     fitted_on: str
+
+    @classmethod
+    def of(cls, tasks: dict[str, TaskCalibration], fitted_on: str) -> Self:
+        """Of ``tasks`` that were fitted apart. The errors of all their spans together are at most
+        the means that stand for them here."""
+        spans = sum(task.spans for task in tasks.values())
+
+        def mean(name: str) -> float:
+            total = sum(task.spans * getattr(task, name) for task in tasks.values())
+            return round(total / spans, 6) if spans else 0.0
+
+        overall = SpanCalibration(
+            spans=spans, ece_before=mean("ece_before"), ece_after=mean("ece_after")
+        )
+        return cls(tasks=tasks, overall=overall, fitted_on=fitted_on)
 
     @property
     def temperatures(self) -> dict[str, float]:

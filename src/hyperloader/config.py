@@ -102,6 +102,26 @@ class TrainingSection(OptimisationSection):
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     loss_reduction: Literal["mean", "sum"] = Field("mean", description="over the tokens of a batch")
+    token_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of the words' sub-tokens that are hidden in each step"
+    )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of the moving average of what is trained, which is then validated and "
+        "kept, e.g. 0.999",
+    )
+    label_sets: Literal["own", "random"] = Field(
+        "own",
+        description="random: labels are left out, shortened and joined anew in every step, so that "
+        "a head of texts learns to read them (zero-shot)",
+    )
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the distance between two passes with dropout (R-drop; encoders)",
+    )
     gradient_checkpointing: bool = False
 
     def peak_rate(self, parameter: str) -> float:
@@ -128,6 +148,11 @@ class Recipe(Section):
     backbone: str = Field(
         "google-t5/t5-base",
         description="builtin, a Hub name, a folder, minilm, or scratch:tiny, :mini, :small",
+    )
+    start: str | None = Field(
+        None,
+        description="a trained tagger to go on from (a bundled one, a run, a folder) instead of an "
+        "untrained model; backbone, model and codec are then its own",
     )
     vocab_size: int = Field(8000, gt=300, description="of the tokenizer of a scratch backbone")
     dropout: float | None = Field(None, ge=0, lt=1, description="default: the backbone's own")

@@ -39,6 +39,20 @@ class TrainingError(HyperloaderError):
     """Training stopped because going on would be wrong (a NaN, a changed corpus)."""
 
 
+class ServiceError(HyperloaderError):
+    """A service that refuses, fails or cannot be reached.
+
+    Args:
+        status: of HTTP; 0: there was no answer.
+        code: what a program may go by (docs/serving.md).
+        retry_after: seconds after which the service wants to be asked again.
+    """
+
+    def __init__(self, message: str, status: int = 0, code: str = "", retry_after: float = 0.0):
+        super().__init__(message)
+        self.status, self.code, self.retry_after = status, code, retry_after
+
+
 def check_installed(what: str, extra: str, packages: Iterable[str]) -> None:
     """Raise NotInstalledError unless all ``packages`` are there, which ``extra`` installs."""
     if missing := [name for name in packages if find_spec(name) is None]:

@@ -1,5 +1,6 @@
 """How a tagger is saved and shared: as a checkpoint, in ONNX, on the Hugging Face Hub."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,21 @@ STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 class Saving:
     """What a :class:`~hyperloader.tagger.Tagger` can be saved as."""
 
-    model: Answering
-    codec: Codec
-    calibration: Calibration | None
+    @property
+    @abstractmethod
+    def model(self) -> Answering: ...
+    @property
+    @abstractmethod
+    def codec(self) -> Codec: ...
+    @property
+    @abstractmethod
+    def calibration(self) -> Calibration | None: ...
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model with its parameters, its codec and its temperatures. Raises ConfigError for a
+        tagger in ONNX, which has no parameters."""
+        return Checkpoint(tagging.whole(self.model), self.codec, self.calibration)
 
     def save_pretrained(
         self,
@@ -49,7 +62,7 @@ class Saving:
             TargetError: ``path`` holds something else, or (without ``overwrite``) a checkpoint.
         """
         tagging.check_precision(precision, STORED)
-        here = self._checkpoint()
+        here = self.checkpoint
         card = model_card(here, name=name or Path(path).name, license=license, metrics=metrics)
         save_checkpoint(
             Path(path),
@@ -80,7 +93,7 @@ class Saving:
             TargetError: see :meth:`save_pretrained`.
         """
         tasks = (task,) if isinstance(task, str) else task
-        save_onnx(self._checkpoint(), Path(path), tasks, **options)
+        save_onnx(self.checkpoint, Path(path), tasks, **options)
 
     def push_to_hub(
         self,
@@ -105,6 +118,3 @@ class Saving:
         about: dict[str, Any] = {"license": license, "metrics": metrics, "name": repository}
         save = partial(self.save_pretrained, precision=precision, **about)
         return hub.share(save, repository, private=private, token=token, message=message)
-
-    def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(tagging.whole(self.model), self.codec, self.calibration)

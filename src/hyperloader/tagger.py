@@ -12,15 +12,15 @@ from hyperloader import hub, tagging
 from hyperloader.builtin import BUILTIN
 from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint
-from hyperloader.codec.batch import stream_windows
 from hyperloader.codec.codec import Codec
+from hyperloader.errors import HyperloaderError
 from hyperloader.onnx_checkpoint import OnnxCheckpoint, is_onnx, load_onnx
-from hyperloader.outputs.decoded import decode_sentences
 from hyperloader.outputs.registry import Answering, output_of
-from hyperloader.saving import Saving
+from hyperloader.tagger_state import State
+from hyperloader.tagger_tasks import Tasks
 from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
-from hyperloader.words import SENTENCE_MARKS, check_rule, split_words
+from hyperloader.words import check_rule, split_words
 
 if TYPE_CHECKING:
     from hyperloader.corpora.given import Labelled
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _Context = TypeVar("_Context")
 
 
-class Tagger(Saving):
+class Tagger(Tasks):
     """One model for all its tagging tasks. Threads may share it.
 
     Wherever a ``task`` is asked for, it may be omitted if the tagger has exactly one.
@@ -46,10 +46,7 @@ class Tagger(Saving):
     def __init__(
         self, model: Answering, codec: Codec, calibration: Calibration | None = None
     ) -> None:
-        self.model, self.codec, self.calibration = model.eval(), codec, calibration
-        self._decoder = output_of(model).decoder(model, codec, self.temperatures)
-        # Of each task the marks that its spans never begin or end with.
-        self._cut = {t: SENTENCE_MARKS - set(m) for t, m in (codec.config.marks or {}).items()}
+        self._now = State.of(model.eval(), codec, calibration)
 
     @classmethod
     def from_pretrained(
@@ -100,17 +97,33 @@ class Tagger(Saving):
         return cls(checkpoint.model, checkpoint.codec, checkpoint.calibration)
 
     @property
+    def model(self) -> Answering:
+        """What answers."""
+        return self._now.model
+
+    @property
+    def codec(self) -> Codec:
+        """The labels of every task, and how words become ids."""
+        return self._now.codec
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What makes scores probabilities."""
+        return self._now.calibration
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks that the model knows."""
         return self.model.config.tasks
 
     def labels(self, task: str | None = None) -> tuple[str, ...]:
         """The labels of one task."""
-        return self.codec.labels[self._known(task)]
+        now = self._now
+        return now.codec.labels[now.known(task)]
 
     def cut_marks(self, task: str | None = None) -> frozenset[str]:
         """The sentence marks that are cut off both ends of a task's spans of raw text."""
-        return self._cut.get(self._known(task), frozenset())
+        return self._now.cut.get(self._known(task), frozenset())
 
     @property
     def temperatures(self) -> dict[str, float]:
@@ -121,6 +134,26 @@ class Tagger(Saving):
     def device(self) -> torch.device:
         """Where the model is."""
         return self.model.device
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether it is asked for labels that it was not trained on."""
+        return self._now.zero_shot
+
+    def for_labels(self, labels: Sequence[str], task: str = tagging.ZERO_SHOT) -> "Tagger":
+        """A tagger that finds ``labels`` by their names, without having been trained on them.
+
+        It has them as its one ``task``, shares all weights with this one, and tags and is evaluated
+        like any other. Its scores are not calibrated.
+
+        Raises:
+            ConfigError: this tagger knows nothing of names (it was not trained for that), or two
+                labels read the same.
+            HyperloaderError: no labels, or one that is blank.
+        """
+        output = output_of(self.model)
+        names = tagging.check_labels(labels)
+        return Tagger(*output.asking_for(self.model, self.codec, task, names))
 
     @overload
     def tag(  # type: ignore[overload-overlap]  # a str is one text, not a sequence of letters
@@ -143,6 +176,8 @@ class Tagger(Saving):
         batch_size: int = 64,
         min_score: float = 0.0,
         alternatives: int = 0,
+        sequences: int = 0,
+        labels: Sequence[str] | None = None,
     ) -> TaggedText | list[TaggedText]:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 
@@ -156,13 +191,27 @@ class Tagger(Saving):
             min_score: spans with a lower score, in [0, 1], are left out. The others stay as they
                 are, and so do the alternatives.
             alternatives: how many likely tags of every word to give.
+            sequences: how many of the likeliest answers to the whole text to give, with exact
+                probabilities (taggers on encoders; a text that fits one window).
+            labels: find these in place of a task's, without having been trained on them: see
+                :meth:`for_labels`.
 
         Raises:
             HyperloaderError: an unknown task (the message lists the tasks), no task where there
-                are several, a text that is not a string or holds a lone surrogate, or a number
-                out of its range.
+                are several, a text that is not a string or holds a lone surrogate, a number
+                out of its range, or sequences where there are none.
         """
-        tagging.check_options(batch_size, min_score, alternatives)
+        if labels is not None:
+            if task is not None:
+                raise HyperloaderError("give a task, or labels in place of it, and not both")
+            options: TagOptions = {
+                "batch_size": batch_size,
+                "min_score": min_score,
+                "alternatives": alternatives,
+                "sequences": sequences,
+            }
+            return self.for_labels(labels).tag(texts, **options)
+        self._check(batch_size, min_score, alternatives, sequences)
         given = [texts] if isinstance(texts, str) else texts
         for i, text in enumerate(given):
             tagging.check_text(text, f"text {i}")
@@ -170,7 +219,8 @@ class Tagger(Saving):
         words = [
             tuple(text[a:b] for a, b in spots) for text, spots in zip(given, places, strict=True)
         ]
-        found = self._tag(given, words, places, task, batch_size, min_score, alternatives, True)
+        numbers = batch_size, min_score, alternatives, sequences
+        found = self._now.tagged(given, words, places, task, *numbers, raw=True)
         return found[0] if isinstance(texts, str) else found
 
     @overload
@@ -197,6 +247,7 @@ class Tagger(Saving):
         batch_size: int = 64,
         min_score: float = 0.0,
         alternatives: int = 0,
+        sequences: int = 0,
     ) -> TaggedText | list[TaggedText]:
         """Tag one sentence (the result is one) or several (a list) that are split into words.
 
@@ -207,14 +258,15 @@ class Tagger(Saving):
         Raises:
             HyperloaderError: as :meth:`tag`, a string in place of words, and an empty word.
         """
-        tagging.check_options(batch_size, min_score, alternatives)
+        self._check(batch_size, min_score, alternatives, sequences)
         one = not isinstance(sentences, str) and bool(sentences) and isinstance(sentences[0], str)
         given = [sentences] if one or isinstance(sentences, str) else sentences
         tagging.check_words(given)
         words = [tuple(sentence) for sentence in given]
         texts = [" ".join(sentence) for sentence in words]
         places = [tagging.joined_places(sentence) for sentence in words]
-        found = self._tag(texts, words, places, task, batch_size, min_score, alternatives)
+        options = batch_size, min_score, alternatives, sequences
+        found = self._now.tagged(texts, words, places, task, *options)
         return found[0] if one else found
 
     @overload
@@ -246,6 +298,7 @@ class Tagger(Saving):
         batch_size: int = 64,
         min_score: float = 0.0,
         alternatives: int = 0,
+        sequences: int = 0,
     ) -> Iterator[Any]:
         """As :meth:`tag`, for a stream: in order, holding four batches in memory at most.
 
@@ -258,7 +311,7 @@ class Tagger(Saving):
             >>> for tagged, row in tagger.pipe(rows, "snips", as_tuples=True):
             ...     print(row["id"], tagged.spans)
         """
-        tagging.check_options(batch_size, min_score, alternatives)
+        self._check(batch_size, min_score, alternatives, sequences)
         if isinstance(task, Sized) and not isinstance(task, str) and isinstance(texts, Sized):
             tagging.check_count(len(texts), len(task))
         tasks = repeat(self._known(task)) if isinstance(task, str | None) else task
@@ -269,6 +322,7 @@ class Tagger(Saving):
                 batch_size=batch_size,
                 min_score=min_score,
                 alternatives=alternatives,
+                sequences=sequences,
             )
             contexts = [context for _, context in some] if as_tuples else []
             yield from zip(found, contexts, strict=True) if as_tuples else found
@@ -326,34 +380,16 @@ class Tagger(Saving):
             f"{'' if self.calibration else 'not '}calibrated, on {self.device}>"
         )
 
-    def _tag(
-        self,
-        texts: Sequence[str],
-        words: Sequence[tuple[str, ...]],
-        places: Sequence[tagging.Places],
-        task: str | Sequence[str] | None,
-        batch_size: int,
-        min_score: float,
-        alternatives: int,
-        raw: bool = False,
-    ) -> list[TaggedText]:
-        """Tag ``texts`` whose ``words`` lie at ``places`` (characters, end exclusive)."""
-        tasks = [self._known(task)] * len(texts) if isinstance(task, str | None) else task
-        tagging.check_count(len(texts), len(tasks))
-        for name in dict.fromkeys(tasks):
-            self._known(name)
-        encoded = (
-            stream_windows(self.codec, w, name) if w else ()
-            for w, name in zip(words, tasks, strict=True)
-        )
-        found = decode_sentences(
-            self._decoder, encoded, batch_size=batch_size, alternatives=alternatives
-        )
-        return [
-            tagging.tagged_text(*about, min_score, self.cut_marks(about[3]) if raw else frozenset())
-            for about in zip(texts, words, places, tasks, found, strict=True)
-        ]
+    def _check(self, batch_size: int, min_score: float, alternatives: int, sequences: int) -> None:
+        """Raise HyperloaderError for options that cannot be."""
+        tagging.check_options(batch_size, min_score, alternatives, sequences)
+        if sequences:
+            self._now.decoder.check_sequences()
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
+        """See :meth:`Tasks._take_over`."""
+        self._now = State.of(checkpoint.model.eval(), checkpoint.codec, checkpoint.calibration)
 
     def _known(self, task: str | None) -> str:
         """``task``, or the only one."""
-        return tagging.known_task(task, self.tasks)
+        return self._now.known(task)

@@ -12,11 +12,16 @@ from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.decoded import DecodedWindow
 from hyperloader.outputs.registry import Answering
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
-from hyperloader.types import TaggedSpan, TaggedText
+from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
+from hyperloader.types import Span, TaggedSequence, TaggedSpan, TaggedText
 
 T = TypeVar("T")
 Places = Sequence[tuple[int, int]]
 FEW = 8
+# The task of labels that a tagger was never trained on.
+ZERO_SHOT = "zero-shot"
+# Of one text; memory grows with them.
+MOST_SEQUENCES = 1000
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 
@@ -26,9 +31,10 @@ class TagOptions(TypedDict, total=False):
     batch_size: int
     min_score: float
     alternatives: int
+    sequences: int
 
 
-def check_options(batch_size: int, min_score: float, alternatives: int) -> None:
+def check_options(batch_size: int, min_score: float, alternatives: int, sequences: int = 0) -> None:
     """Raise HyperloaderError for numbers out of their range."""
     if batch_size < 1:
         raise HyperloaderError(f"a batch size of {batch_size} tags nothing; give at least 1")
@@ -38,6 +44,10 @@ def check_options(batch_size: int, min_score: float, alternatives: int) -> None:
         )
     if alternatives < 0:
         raise HyperloaderError(f"{alternatives} alternatives per word: give 0 (none) or more")
+    if not 0 <= sequences <= MOST_SEQUENCES:
+        raise HyperloaderError(
+            f"{sequences} sequences per text: give 0 (none) to {MOST_SEQUENCES:,}"
+        )
 
 
 def check_precision(name: str, known: Iterable[str] = PRECISIONS) -> None:
@@ -52,6 +62,10 @@ def whole(model: Answering) -> AttachedModel:
         raise ConfigError(
             "a tagger in ONNX tags and does nothing else; use the checkpoint that it was exported "
             "from"
+        )
+    if isinstance(model, ZeroShotTagger):
+        raise ConfigError(
+            "a tagger for other labels tags and does nothing else; save the one that it was made of"
         )
     return model
 
@@ -87,7 +101,7 @@ def place(model: Answering, device: str | None, precision: str) -> None:
     if precision == "bfloat16":
         model.to(torch.bfloat16)
     elif precision == "int8":
-        quantise(model)
+        quantise(whole(model))
 
 
 def known_task(task: str | None, tasks: Sequence[str]) -> str:
@@ -115,6 +129,19 @@ def in_step(
         if len(chosen) < len(some):
             raise HyperloaderError("the tasks end before the texts do: give one per text")
         yield some, chosen
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """``labels`` that are asked for, each once. Raises HyperloaderError where they are none."""
+    if isinstance(labels, str):
+        raise HyperloaderError("labels are a list of names, not one string; give a list")
+    for i, label in enumerate(labels):
+        check_text(label, f"label {i}")
+        if not label.strip():
+            raise HyperloaderError(f"label {i} is blank; name it")
+    if not labels:
+        raise HyperloaderError("no labels are asked for; give at least one, or leave them out")
+    return tuple(dict.fromkeys(labels))
 
 
 def check_count(texts: int, tasks: int) -> None:
@@ -194,21 +221,26 @@ def tagged_text(
     found: DecodedWindow,
     min_score: float,
     cut: frozenset[str] = frozenset(),
+    *,
+    zero_shot: bool = False,
 ) -> TaggedText:
     """What was ``found`` in the ``words`` of ``text``, which lie at ``places``.
 
     Words in ``cut`` are cut off both ends of spans; a span of nothing else stays.
     """
-    spans = []
-    for span in found.spans:
+
+    def tagged(span: Span) -> TaggedSpan:
         score = 1.0 if span.score is None else span.score
-        if score < min_score:
-            continue
         first, behind = trimmed(words, span.word_start, span.word_end, cut)
         start, end = places[first][0], places[behind - 1][1]
-        spans.append(TaggedSpan(start, end, text[start:end], span.label, score, first, behind))
+        return TaggedSpan(start, end, text[start:end], span.label, score, first, behind)
+
+    spans = tuple(span for span in map(tagged, found.spans) if span.score >= min_score)
     others = None if found.alternatives is None else tuple(found.alternatives)
-    return TaggedText(text, words, tuple(places), tuple(spans), task, others)
+    whole = found.sequences and tuple(
+        TaggedSequence(tuple(map(tagged, one.spans)), one.probability) for one in found.sequences
+    )
+    return TaggedText(text, words, tuple(places), spans, task, others, whole or None, zero_shot)
 
 
 def trimmed(words: Sequence[str], start: int, end: int, cut: frozenset[str]) -> tuple[int, int]:

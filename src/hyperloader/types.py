@@ -77,12 +77,23 @@ class TaggedSpan:
         return f"<{self.label} {_short(self.text)!r} {self.start}:{self.end} {self.score:.2f}>"
 
 
+@dataclass(frozen=True, slots=True)
+class TaggedSequence:
+    """One of the likeliest answers to a whole text: its spans, and how likely it is that they, and
+    no others, are there. A span's score is its own probability, whatever the others are."""
+
+    spans: tuple[TaggedSpan, ...]
+    probability: float
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class TaggedText:
     """One tagged text: the text as given, its words and the spans found in it.
 
     ``alternatives``, where asked for, has the likeliest tags of every word, best first, in the
     form in which the model writes them (``O``, ``I`` and labels, or BIO for a tagging head).
+    ``sequences``, where asked for, has the likeliest answers to the whole text, best first.
+    ``zero_shot``: its labels are known by their names alone; the tagger was not trained on them.
     """
 
     text: str
@@ -91,11 +102,14 @@ class TaggedText:
     spans: tuple[TaggedSpan, ...]
     task: str
     alternatives: tuple[tuple[Alternative, ...], ...] | None = None
+    sequences: tuple[TaggedSequence, ...] | None = None
+    zero_shot: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """What ``hyperloader tag --json`` prints, of lists, dictionaries, strings and numbers.
 
-        ``alternatives`` is there only if it was asked for.
+        ``alternatives`` and ``sequences`` are there only if they were asked for, ``zero_shot`` only
+        if it is true.
         """
         document: dict[str, Any] = {
             "text": self.text,
@@ -109,6 +123,13 @@ class TaggedText:
                 [{"tags": list(tags), "probability": probability} for tags, probability in choices]
                 for choices in self.alternatives
             ]
+        if self.sequences is not None:
+            document["sequences"] = [
+                {"spans": [span.to_dict() for span in one.spans], "probability": one.probability}
+                for one in self.sequences
+            ]
+        if self.zero_shot:
+            document["zero_shot"] = True
         return document
 
     def __repr__(self) -> str:

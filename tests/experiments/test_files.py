@@ -31,8 +31,8 @@ def tiny(**changes: Any) -> Experiment:
 
 def test_the_packages_experiments() -> None:
     assert experiment_names() == [
-        *("ablations", "claim", "encoder-pilots", "encoders", "figure2", "rates"),
-        *("table3", "table4"),
+        *("ablations", "claim", "encoder-heads", "encoder-learning", "encoder-pilots", "encoders"),
+        *("figure2", "rates", "table3", "table4"),
     ]
     table3, table4, figure2 = map(load_experiment, ("table3", "table4", "figure2"))
     assert table3.systems == table4.systems == figure2.systems

@@ -99,3 +99,35 @@ def test_the_score_of_gold_tags_is_the_sum_of_their_logits() -> None:
     logits = torch.arange(18.0).view(2, 3, 3)
     tags = torch.tensor([[0, 1, 2], [2, -100, -100]])
     assert gold_score(logits, tags).tolist() == [0 + 4 + 8, 11]
+
+
+@given(lattices(), st.integers(1, 40))
+def test_the_likeliest_sequences_are_those_of_an_enumeration(lattice: Lattice, count: int) -> None:
+    for sentence, best in enumerate(lattice.best()):
+        found, scores = sequences(lattice, sentence)
+        possible = scores[np.isfinite(scores)]
+        expected = np.sort(possible)[::-1][:count]
+        likeliest = lattice.likeliest(sentence, count)
+        assert len(likeliest) == len(expected) == min(count, len(possible))
+        tags = [tuple(tags) for tags, _ in likeliest]
+        assert len(set(tags)) == len(tags)
+        assert tags[0] == tuple(best) or scores[found.index(tags[0])] == pytest.approx(
+            scores[found.index(tuple(best))], abs=1e-9
+        )
+        assert [scores[found.index(one)] for one in tags] == pytest.approx(expected, abs=1e-9)
+        shares = np.exp(possible - possible.max())
+        likely = np.sort(shares / shares.sum())[::-1][:count]
+        assert [p for _, p in likeliest] == pytest.approx(likely, abs=1e-9)
+
+
+def test_many_paths_of_a_long_sentence_are_found_at_once() -> None:
+    """Of the size of a corpus with eighty labels, against the probabilities of what is in them."""
+    random = np.random.default_rng(0)
+    lattice = Lattice(random.normal(size=(1, 60, 161)) * 4, np.array([60]))
+    likeliest = lattice.likeliest(0, 200)
+    probabilities = [p for _, p in likeliest]
+    assert len({tuple(tags) for tags, _ in likeliest}) == 200
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert all(is_valid(tags) for tags, _ in likeliest)
+    assert likeliest[0][0] == lattice.best()[0]
+    assert sum(probabilities) <= 1

@@ -44,7 +44,11 @@ CHANGES: dict[str, Any] = {
 }
 MODES: dict[str, dict[str, Any]] = {
     "per_task": CHANGES,
-    "mixed": {**CHANGES, "data": {"batches": "mixed", "draw": "replacement"}},
+    "mixed": {
+        **CHANGES,
+        "data": {"batches": "mixed", "draw": "replacement"},
+        "training": {**CHANGES["training"], "token_dropout": 0.2, "average": 0.9},
+    },
     # Begins in the first step, and ends within the run.
     "length": {**CHANGES, "data": {"curriculum": "length", "curriculum_steps": 6}},
     # Measured after the warm-up, at step 3, and not yet everything at the end.

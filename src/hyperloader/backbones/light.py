@@ -8,9 +8,11 @@ from hyperloader.errors import HyperloaderError
 
 
 class Encoded(NamedTuple):
-    """What an encoder gives: ``last_hidden_state`` (batch, length, d)."""
+    """What an encoder gives: ``last_hidden_state`` (batch, length, d), and where it was asked for
+    ``hidden_states``, what came before the first layer and out of each."""
 
     last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
 
 
 def tagging_only(*_: Any, **__: Any) -> NoReturn:

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from hyperloader.cli import (
+    add_task,
     annotate,
     benchmark,
     calibrate,
@@ -30,8 +31,11 @@ from hyperloader.cli import (
     quickstart,
     recipes,
     score,
+    serve,
     similarity,
+    suggest,
     tag,
+    task,
     tasks,
     train,
     verify,
@@ -65,6 +69,8 @@ app = typer.Typer(
 )
 app.command()(quickstart.quickstart)
 app.command()(train.train)
+app.command("add-task")(add_task.add_task)
+app.command()(suggest.suggest)
 app.command()(evaluate.evaluate)
 app.command()(score.score)
 app.command()(calibrate.calibrate)
@@ -72,6 +78,8 @@ app.command()(export.export)
 app.command()(tag.tag)
 app.command()(annotate.annotate)
 app.command()(tasks.tasks)
+app.command()(serve.serve)
+app.add_typer(task.app, name="task")
 app.add_typer(data.app, name="data")
 app.add_typer(experiment.app, name="experiment")
 app.command()(similarity.similarity)

@@ -5,8 +5,9 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,16 +16,18 @@ from rich.text import Text
 from hyperloader.builtin import BUILTIN, is_bundled, tagger_name
 from hyperloader.cli.colours import coloured
 from hyperloader.cli.lines import Line, file_lines, standard_input, stream_lines
+from hyperloader.client import Client
 from hyperloader.corpora.reading.place import suffix_of
-from hyperloader.errors import ConfigError, DataError, HyperloaderError
+from hyperloader.errors import ConfigError, DataError, HyperloaderError, ServiceError
 from hyperloader.hub import is_repository
 from hyperloader.types import TaggedText
 
 if TYPE_CHECKING:
     from hyperloader.tagger import Tagger
-    from hyperloader.tagging import TagOptions
 
 FEW = 3
+# What a service says of a text that it does not tag: too long, or not to be tagged.
+_OF_A_TEXT = (413, 422)
 # Bad lines that are reported one by one.
 REPORTED = 10
 # Extensions of files that hold labels or records, not a text per line.
@@ -61,6 +64,20 @@ def tag(
     alternatives: Annotated[
         int, typer.Option(metavar="N", help="Also the N likeliest tags of every word.")
     ] = 0,
+    sequences: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Also the N likeliest answers to each whole sentence (taggers on encoders).",
+        ),
+    ] = 0,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Find this in place of a task's labels, by its name alone (zero-shot; for runs of "
+            "the recipe zero-shot); may be repeated.",
+        ),
+    ] = None,
     words: Annotated[
         str | None,
         typer.Option(
@@ -70,6 +87,14 @@ def tag(
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences decoded at once.")] = 64,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask this service (hyperloader serve) instead of loading a tagger; its key is in "
+            "HYPERLOADER_API_KEY. All arguments are sentences."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="With --url: which tagger to ask.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
     precision: Annotated[
         str, typer.Option(help="float32, bfloat16 (for a GPU) or int8 (faster on a CPU).")
@@ -85,7 +110,8 @@ def tag(
 
     --min-score leaves out spans and changes nothing else. --alternatives N adds the N likeliest
     tags of every word, given the tags before it, with their probabilities: one line per word, or
-    with --json one list per word.
+    with --json one list per word. --sequences N adds the N likeliest answers to the whole sentence,
+    with the probability that just these spans are there: one line each.
 
     Examples:
 
@@ -98,31 +124,67 @@ def tag(
       tail -f chat.log | hyperloader tag --task snips --json
 
       hyperloader tag --task movie --min-score 0.5 --alternatives 3 "films by mel brooks"
-    """
-    from hyperloader.tagger import Tagger
-    from hyperloader.tagging import check_options
 
-    check_options(batch_size, min_score, alternatives)
-    run, texts = _run_and_texts(given or [])
+      hyperloader tag --url http://localhost:8000 --task movie < questions.txt
+    """
+    options: dict[str, Any] = {"min_score": min_score, "alternatives": alternatives}
+    tagger: Tagger | Client
+    if url is None:
+        from hyperloader.tagging import check_options
+
+        check_options(batch_size, min_score, alternatives, sequences)
+        if model is not None:
+            raise ConfigError("--model names a tagger of a service: give --url, or the run instead")
+        tagger, texts = _loaded(given or [], device, precision, words)
+        if label:
+            tagger = _for_labels(tagger, label, task)
+        options |= {"batch_size": batch_size, "sequences": sequences}
+    else:
+        if sequences or label:
+            raise ConfigError("a service takes no --sequences and no --label; leave out --url")
+        tagger, texts = _service(url, model, (device, precision, words)), given or []
     texts += text or []
-    tagger = Tagger.from_pretrained(run, device, precision=precision, words=words)
-    if run == BUILTIN:
-        Console(stderr=True).print(f"tagging with {tagger_name(run)}", style="dim")
     if task is None and len(tagger.tasks) > 1:
         raise ConfigError(f"give --task (one of: {', '.join(tagger.tasks)})")
     tagger.labels(task)  # an unknown task is refused before anything is read
     out = Answers(as_json)
-    options: TagOptions = {
-        "batch_size": batch_size,
-        "min_score": min_score,
-        "alternatives": alternatives,
-    }
+    if url is None:
+        tagger.tag([], task, **options)  # as are options that the tagger does not have
     wrong = Problems()
     for lines in _groups(texts, file, 4 * batch_size, wrong):
         for tagged in _tag_all(tagger, lines, task, options, wrong):
             out.write(tagged)
         out.flush()
     wrong.end()
+
+
+def _loaded(
+    given: list[str], device: str | None, precision: str, words: str | None
+) -> tuple["Tagger", list[str]]:
+    """The tagger that the arguments name, and the sentences among them."""
+    from hyperloader.tagger import Tagger
+
+    run, texts = _run_and_texts(given)
+    tagger = Tagger.from_pretrained(run, device, precision=precision, words=words)
+    if run == BUILTIN:
+        Console(stderr=True).print(f"tagging with {tagger_name(run)}", style="dim")
+    return tagger, texts
+
+
+def _for_labels(tagger: "Tagger", labels: list[str], task: str | None) -> "Tagger":
+    """A tagger of other ``labels``, and a warning."""
+    if task is not None:
+        raise ConfigError("give --task, or --label in place of it, and not both")
+    note = "zero-shot: the tagger was not trained on these labels; look at what it finds"
+    Console(stderr=True).print(note, style="yellow")
+    return tagger.for_labels(labels)
+
+
+def _service(url: str, model: str | None, own: tuple[str | None, str, str | None]) -> Client:
+    """The service at ``url``. Raises ConfigError for options that are its own."""
+    if own != (None, "float32", None):
+        raise ConfigError("--device, --precision and --words are the service's; leave them out")
+    return Client(url, os.environ.get("HYPERLOADER_API_KEY"), model=model)
 
 
 class Answers:
@@ -140,6 +202,9 @@ class Answers:
         self._console.print(coloured(tagged) if tagged.words else Text(tagged.text))
         for line in _alternatives(tagged):
             self._console.print(line, markup=False)
+        for one in tagged.sequences or ():
+            shown = coloured(replace(tagged, spans=one.spans))
+            self._console.print(Text(f"  {one.probability:.2f}  ").append_text(shown))
 
     def flush(self) -> None:
         """Let whoever reads see what has been printed."""
@@ -196,7 +261,11 @@ def _groups(
 
 
 def _tag_all(
-    tagger: "Tagger", lines: list[Line], task: str | None, options: "TagOptions", wrong: Problems
+    tagger: "Tagger | Client",
+    lines: list[Line],
+    task: str | None,
+    options: dict[str, Any],
+    wrong: Problems,
 ) -> list[TaggedText]:
     """The ``lines`` tagged together, without those that cannot be."""
     texts, kept = [], []
@@ -209,7 +278,10 @@ def _tag_all(
             kept.append(line)
     try:
         return tagger.tag(texts, task, **options)
-    except HyperloaderError:  # one of them cannot be tagged (say, it is too long): which?
+    except HyperloaderError as problem:
+        if isinstance(problem, ServiceError) and problem.status not in _OF_A_TEXT:
+            raise
+        # one of them cannot be tagged (say, it is too long): which?
         found = []
         for line, text in zip(kept, texts, strict=True):
             try:

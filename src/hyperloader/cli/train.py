@@ -31,6 +31,15 @@ def train(
     ] = None,
     method: Annotated[str | None, typer.Option(help="Short for --set model.method=…")] = None,
     backbone: Annotated[str | None, typer.Option(help="Short for --set backbone=…")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TAGGER",
+            help="Go on from a trained tagger (builtin-minilm, a run, a folder, owner/name) instead "
+            "of an untrained model.",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for --set seed=…")] = None,
     steps: Annotated[int | None, typer.Option(help="Short for --set training.steps=…")] = None,
     minutes: Annotated[
@@ -78,6 +87,8 @@ def train(
 
       hyperloader train --data my_corpora --recipe reference --backbone google-t5/t5-base
 
+      hyperloader train --data my_corpora --from builtin-minilm --steps 500
+
       hyperloader train --data my_corpora --dry-run
 
       hyperloader train --resume runs/my-run
@@ -91,7 +102,7 @@ def train(
     if from_scratch and resume is None:
         raise ConfigError("--from-scratch goes with --resume RUN; a new run starts there anyway")
     if resume is not None:
-        others = (out, settings, task, method, backbone, seed)
+        others = (out, settings, task, method, backbone, start, seed)
         if dry_run or any(other is not None for other in others):
             raise ConfigError(
                 "--resume continues a run as it was; only --data, --steps, --minutes, "
@@ -114,6 +125,7 @@ def train(
         short: dict[str, Any] = {
             "method": method,
             "backbone": backbone,
+            "start": start,
             "seed": seed,
             "steps": steps,
             "minutes": minutes,

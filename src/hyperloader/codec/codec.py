@@ -1,8 +1,9 @@
 """What every codec does: it cuts a sentence into windows that hold all of its words."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -81,6 +82,12 @@ class Codec(ABC, Generic[P]):
         Raises:
             DataError: a span has a label that the task has not.
         """
+
+    def only(self, tasks: Sequence[str]) -> Self:
+        """The same codec for some of its tasks."""
+        other = copy.copy(self)
+        other.labels = {task: self.labels[task] for task in tasks}
+        return other
 
     def windows(self, words: Sequence[str], overlap: int | None = None) -> list[Window]:
         """The windows of a sentence: one unless it has too many words or sub-tokens.

@@ -33,6 +33,9 @@ class Pieces:
         if missing := [name for name, i in ids.items() if i is None]:
             raise ConfigError(f"the tokenizer has no {', '.join(missing)} token")
         self.pad, self.unk = ids["pad"], ids["unk"]
+        # What stands for a sub-token that is hidden: the mask, where the tokenizer has one.
+        mask = getattr(tokenizer, "mask_token_id", None)
+        self.hidden = self.unk if mask is None else mask
         self._special = set(tokenizer.all_special_ids) - {self.unk}
         vocabulary = tokenizer.get_vocab()
         self._space = {vocabulary[s] for s in ("▁", "Ġ") if s in vocabulary}

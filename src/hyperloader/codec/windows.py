@@ -29,7 +29,7 @@ class EncodedWindow:
         task: its task.
         pieces: the sub-tokens of each of its words.
         window: where in the sentence they are.
-        first: for a tagging head, the place in ``source`` of each word's first sub-token.
+        first: the place in ``source`` of each word's first sub-token.
     """
 
     source: list[int]
@@ -38,6 +38,11 @@ class EncodedWindow:
     pieces: tuple[Pieces, ...]
     window: Window
     first: tuple[int, ...] = ()
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """The place in ``source`` of each word's last sub-token."""
+        return tuple(a + len(ids) - 1 for a, ids in zip(self.first, self.pieces, strict=True))
 
     @property
     def words(self) -> int:

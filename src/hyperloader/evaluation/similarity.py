@@ -36,7 +36,7 @@ def task_similarity(model: AttachedModel) -> Similarity:
     is subtracted, since what all tasks share would make all of them alike.
 
     Raises:
-        ConfigError: a method without task embeddings, or a model of a single task.
+        ConfigError: a method without task embeddings, one that all tasks share, or a single task.
     """
     tasks = model.config.tasks
     source = next((m for m in model.source.modules() if isinstance(m, TaskHypernetwork)), None)
@@ -49,6 +49,11 @@ def task_similarity(model: AttachedModel) -> Similarity:
         raise ConfigError(
             f"method {model.config.method!r} has no task embeddings; methods that have: "
             f"{', '.join(having)}"
+        )
+    if source.shared:
+        raise ConfigError(
+            "all tasks share one embedding (model.task_embeddings=shared), so that none differs; "
+            "train a model whose tasks have their own to compare them"
         )
     if len(tasks) < 2:
         raise ConfigError(f"the model has one task, {tasks[0]!r}; comparing tasks takes two")

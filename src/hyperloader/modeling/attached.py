@@ -18,10 +18,12 @@ from hyperloader.modeling.attach import attach
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import HEADS, Method
 from hyperloader.modeling.modules.registry import KINDS
+from hyperloader.modeling.residual import residuals_of
 from hyperloader.modeling.sources.build import build_source, served_sites
 
 Tasks = str | Sequence[str] | Tensor
 HEAD = Site(ENCODER, 0, Place.HEAD)
+LAYER_MIX = "layer_mix."
 
 
 class AttachedModel(nn.Module):
@@ -70,6 +72,7 @@ class AttachedModel(nn.Module):
             made_for[HEAD] = Sizes(self.family.width(backbone), tags)
         first_norm = self.family.first_norm
         self.source = build_source(config, parts, made_for, first_norm=first_norm)
+        self.residuals = residuals_of(config, self.source)
         kinds = {place: KINDS.named(name) for place, name in self.method.kinds.items()}
         attach(backbone, self.family, sites, kinds, self.source, config)
         self._set_trainable()
@@ -86,6 +89,9 @@ class AttachedModel(nn.Module):
     def settings(self) -> dict[str, Any]:
         """What a subclass is built from besides backbone and configuration; stored with it."""
         return {}
+
+    def settle(self, **settings: Any) -> None:
+        """Take over :attr:`settings` for other tasks, after the configuration has changed."""
 
     def save_pretrained(
         self, folder: Path | str, whole: bool | None = None, *, overwrite: bool = False
@@ -107,6 +113,14 @@ class AttachedModel(nn.Module):
         """Whether weights depend on the input: then those in force once the encoder has run
         (:func:`hyperloader.modeling.active.current`) have one set per row, whatever its task."""
         return self.source.reads_input
+
+    @property
+    def shares_modules(self) -> bool:
+        """Whether what is attached is the same for all tasks, a tagging head apart."""
+        apart = {"free_per_task"}
+        if self.config.task_embeddings == "per_task":
+            apart.add("task_hypernetwork")
+        return apart.isdisjoint(part.source for part in self.method.parts)
 
     @property
     def by_token(self) -> bool:
@@ -134,14 +148,29 @@ class AttachedModel(nn.Module):
         them (see :meth:`use`). Rows that share a task share the work: each is generated once.
         """
         if task_ids.numel() == 1:
-            return self.source(task_ids)
+            return self._made(task_ids)
         tasks, row = torch.unique(task_ids, return_inverse=True)
-        return of_rows(self.source(tasks), row)
+        return of_rows(self._made(tasks), row)
+
+    def _made(self, tasks: Tensor) -> SiteWeights:
+        """The weights of ``tasks`` (G,), each with what it has of its own."""
+        weights = self.source(tasks)
+        own = [task for task, rank in self.config.grown.items() if rank]
+        for task, residual in zip(own, self.residuals, strict=True):
+            row = tasks == self.config.tasks.index(task)
+            if row.any():
+                weights = residual.added(weights, row)
+        return weights
+
+    def _kept(self, weights: SiteWeights, tasks: Sequence[int]) -> SiteWeights:
+        """What of ``weights`` the tasks with these numbers use."""
+        return weights
 
     def cached_weights(self, task_ids: Tensor) -> SiteWeights:
         """As :meth:`weights`, without gradients and kept until a parameter changes."""
         # In-place changes raise the version, moves to another device or dtype the address.
-        state = tuple((id(p), p._version, p.data_ptr()) for p in self.source.parameters())
+        own = (*self.source.parameters(), *self.residuals.parameters())
+        state = tuple((id(p), p._version, p.data_ptr()) for p in own)
         if state != self._cached_for:
             self._cached, self._cached_for = {}, state
         # Other threads may replace or clear the cache meanwhile: look at it through one name.
@@ -152,7 +181,7 @@ class AttachedModel(nn.Module):
         if generated is None:
             # Without autocast, so that what is kept does not depend on who asked first.
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-                generated = self.source(tasks)
+                generated = self._kept(self._made(tasks), key)
             if len(cached) >= 64:
                 cached.clear()
             cached[key] = generated
@@ -204,7 +233,7 @@ class AttachedModel(nn.Module):
         """Names of the parameters that the weights of a tagging head come from."""
         if not (prefix := self._head_prefix):
             return set()
-        return {name for name, _ in self.named_parameters() if name.startswith(prefix)}
+        return {n for n, _ in self.named_parameters() if n.startswith((prefix, LAYER_MIX))}
 
     def trainable_names(self) -> list[str]:
         """Names of the parameters that training changes (tied ones once)."""

@@ -1,6 +1,7 @@
 """The configuration of a model: the method, its tasks and its sizes."""
 
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -45,6 +46,9 @@ class ModelConfig(BaseModel):
     prefix_length: int = Field(10, gt=0)
     prefix_hidden_dim: int = Field(512, gt=0)
     task_embedding_dim: int = Field(64, gt=0)
+    task_embeddings: Literal["per_task", "shared"] = Field(
+        "per_task", description="of a task hypernetwork: one for each task, or one for all"
+    )
     layer_embedding_dim: int = Field(64, gt=0)
     position_embedding_dim: int = Field(64, gt=0)
     projector_hidden_dim: int = Field(
@@ -55,8 +59,17 @@ class ModelConfig(BaseModel):
     output: str | None = Field(
         None, description="how it answers: sentt or token_tags; default: as suits the backbone"
     )
-    head: Literal["free", "generated"] = Field(
-        "free", description="of a tagging head: learned rows, or rows generated from the label"
+    head: Literal["free", "generated", "text", "text+free", "generated+text"] = Field(
+        "free",
+        description="of a tagging head: rows that are learned, that are generated from the label, "
+        "that are made from the label's text, or a sum of two",
+    )
+    word_state: Literal["first", "mean"] = Field(
+        "first",
+        description="what a tagging head reads of a word: its first sub-token, or their mean",
+    )
+    layer_mix: bool = Field(
+        False, description="a tagging head reads a learned mix of all layers instead of the last"
     )
     tags: Literal["sequence", "single"] = Field(
         "sequence",
@@ -67,6 +80,12 @@ class ModelConfig(BaseModel):
     )
     train_backbone: Literal["none", "layer_norms", "all"] = Field(
         "layer_norms", description="which parameters of the backbone are trained"
+    )
+
+    grown: dict[str, int] = Field(
+        default_factory=dict,
+        description="tasks that were added to a trained model, each with the rank of a residual of "
+        "its own on the generated weights; 0: none",
     )
 
     @model_validator(mode="before")
@@ -133,6 +152,28 @@ class ModelConfig(BaseModel):
         if value == "none" and method and not method.parts:
             raise ValueError(f"method {method.name!r} trains the backbone only: none is nothing")
         return value
+
+    @field_validator("grown")
+    @classmethod
+    def _grown_are_tasks(cls, value: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+        for task, rank in value.items():
+            if task not in info.data.get("tasks", value) or rank < 0:
+                raise ValueError(f"{task!r} with rank {rank} is no task that was added")
+        return value
+
+    def for_tasks(self, tasks: Sequence[str], grown: Mapping[str, int] | None = None) -> Self:
+        """The same for other ``tasks``; those of ``grown`` (default: the present ones) have been
+        added after training."""
+        present = self.grown if grown is None else grown
+        kept = {task: rank for task, rank in present.items() if task in tasks}
+        return self.model_copy(update={"tasks": tuple(tasks), "grown": kept})
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The tasks that were trained together, and every added one by itself."""
+        together = tuple(task for task in self.tasks if task not in self.grown)
+        alone = tuple((task,) for task in self.tasks if task in self.grown)
+        return (together, *alone) if together else alone
 
     @property
     def row(self) -> Method:

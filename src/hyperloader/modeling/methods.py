@@ -41,16 +41,18 @@ class Part:
 
     Sources: ``task_hypernetwork`` of (task, layer, position); ``input_hypernetwork`` of the
     encoder's output and the layer; ``free`` parameters, one set; ``free_per_task``, one set per
-    task (layer norms shared); ``prefix``, keys and values of one small network;
-    ``label_hypernetwork`` of (task, label), for heads.
+    task (layer norms shared); ``prefix``, keys and values of one small network; for heads
+    ``label_hypernetwork`` of (task, label), and ``label_texts``, of what labels are called.
 
-    ``initial`` fills a free (out, in) weight, such as an adapter's; biases start at zero.
+    ``initial`` fills a free (out, in) weight, such as an adapter's; biases start at zero. ``plus``
+    is a part whose weights are added to those of this one.
     """
 
     source: Literal[
         "task_hypernetwork",
         "input_hypernetwork",
         "label_hypernetwork",
+        "label_texts",
         "free",
         "free_per_task",
         "prefix",
@@ -59,6 +61,7 @@ class Part:
     stacks: tuple[str, ...] = STACKS
     position_embedding: bool = False
     initial: Callable[[Tensor], object] = _NORMAL
+    plus: "Part | None" = None
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -151,9 +154,14 @@ _BERT_NORMAL = partial(nn.init.normal_, std=0.02)
 _NO_NORMS = {"conditional_norm": False, "train_backbone": "none", "activation": "relu"}
 
 # The tagging heads that a configuration can choose, whatever the method.
+_HEAD = (Group("head", (Place.HEAD,)),)
+_TEXT = Part("label_texts", _HEAD)
 HEADS = {
-    "free": Part("free_per_task", (Group("head", (Place.HEAD,)),), initial=_BERT_NORMAL),
-    "generated": Part("label_hypernetwork", (Group("head", (Place.HEAD,)),)),
+    "free": Part("free_per_task", _HEAD, initial=_BERT_NORMAL),
+    "generated": Part("label_hypernetwork", _HEAD),
+    "text": _TEXT,
+    "text+free": replace(_TEXT, plus=Part("free_per_task", _HEAD, initial=nn.init.zeros_)),
+    "generated+text": Part("label_hypernetwork", _HEAD, plus=_TEXT),
 }
 
 METHODS = Registry(

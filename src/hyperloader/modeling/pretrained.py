@@ -194,13 +194,18 @@ def load_parameters(model: "AttachedModel", tensors: dict[str, Tensor], where: s
             raise CheckpointError(
                 f"{where} {problem} {sorted(names)[0]} ({len(names)} such); use an undamaged copy"
             )
+    check_numbers(tensors, where)
+    for name, tensor in tensors.items():
+        parameters[name].copy_(tensor)
+
+
+def check_numbers(tensors: dict[str, Tensor], where: str) -> None:
+    """Raise CheckpointError for a tensor of the file ``where`` that does not hold numbers."""
     for name, tensor in tensors.items():
         if not (tensor.is_floating_point() and tensor.isfinite().all()):
             raise CheckpointError(
                 f"{where} has values in {name} that are no numbers; do not use it"
             )
-    for name, tensor in tensors.items():
-        parameters[name].copy_(tensor)
 
 
 def _from_format_1(config: dict[str, Any]) -> dict[str, Any]:

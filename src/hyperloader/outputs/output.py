@@ -13,9 +13,10 @@ from torch import Tensor
 from hyperloader.codec.codec import Codec, CodecConfig
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
+from hyperloader.errors import ConfigError
 from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.outputs.decoded import WindowDecoder
+from hyperloader.outputs.decoded import Apart, WindowDecoder
 from hyperloader.outputs.loss import WindowLoss
 
 # Stands for minus infinity, a multiple of which by 0 is not a number.
@@ -73,9 +74,17 @@ class Output(ABC, Generic[M, C]):
     def codec(self, tokenizer: Any, labels: Labels, config: CodecConfig) -> C:
         """The codec for the ``labels`` of every task. Raises ConfigError where they do not fit."""
 
-    @abstractmethod
+    def tag_names(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The tags that a head has a row for, in a task with ``labels``; none without a head."""
+        return ()
+
+    def settings(self, codec: C) -> dict[str, Any]:
+        """What a model that answers in the language of ``codec`` has to know of it."""
+        return {}
+
     def build(self, backbone: Any, config: ModelConfig, codec: C, backbone_name: str | None) -> M:
         """A model that answers in the language of ``codec``."""
+        return self.model(backbone, config, backbone_name, **self.settings(codec))
 
     @abstractmethod
     def check(self, model: M, codec: C) -> None:
@@ -85,12 +94,38 @@ class Output(ABC, Generic[M, C]):
     def loss(self, model: M, codec: C, config: TrainingSection) -> WindowLoss:
         """What training makes small."""
 
-    @abstractmethod
     def decoder(
         self, model: M, codec: C, temperatures: Mapping[str, float] | None = None
     ) -> WindowDecoder:
         """What tags windows. ``temperatures`` divide each task's logits before they become
-        probabilities; 1 where a task is not named."""
+        probabilities; 1 where a task is not named.
+
+        A task that was added to a trained model has batches of its own: see :class:`Apart`.
+        """
+        groups = model.config.groups
+        made = [self.decoder_of(model, codec.only(tasks), temperatures) for tasks in groups]
+        return made[0] if len(made) == 1 else Apart(dict(zip(groups, made, strict=True)))
+
+    @abstractmethod
+    def decoder_of(
+        self, model: M, codec: C, temperatures: Mapping[str, float] | None
+    ) -> WindowDecoder:
+        """What tags windows of the tasks that ``codec`` knows: see :meth:`decoder`."""
+
+    def begin(self, model: M, codec: C, windows: Sequence[EncodedWindow]) -> None:
+        """Give the only task of ``model`` as good a start from labelled ``windows`` as can be had
+        without training the model (default: none)."""
+
+    def asking_for(self, model: M, codec: C, task: str, labels: Sequence[str]) -> tuple[Any, C]:
+        """What tags with ``labels`` that the model was never trained on, as the one ``task``.
+
+        Raises:
+            ConfigError: the model cannot be asked for other labels (the default).
+        """
+        raise ConfigError(
+            "only taggers on encoders with a head of label texts can be asked for other labels; "
+            "train one by the recipe zero-shot"
+        )
 
     @abstractmethod
     def gold_scores(self, model: M, codec: C, windows: Sequence[EncodedWindow]) -> Sequence[Gold]:

@@ -9,10 +9,11 @@ from hyperloader.outputs.output import Output
 from hyperloader.outputs.sentt.output import SentT
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
 from hyperloader.outputs.token_tags.output import TokenTags
+from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
 from hyperloader.registry import Registry
 
-# What answers: a model, or what runs an exported one.
-Answering: TypeAlias = AttachedModel | OnnxTagger
+# What answers: a model, what runs an exported one, or one that is asked for other labels.
+Answering: TypeAlias = AttachedModel | OnnxTagger | ZeroShotTagger
 
 OUTPUTS: Registry[Output[Any, Any]] = Registry("output", (SentT(), TokenTags()))
 

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     CHECKPOINT = "checkpoint"  # tags by itself: a model with its labels and its tokenizer
     ONNX = "tagger in ONNX"
     MODEL = "model"
+    TASK = "task"
     TRANSFORMERS = "transformers model"
     PEFT = "PEFT adapter"
     BACKBONE = "backbone"

@@ -9,7 +9,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from hyperloader.config import OptimisationSection
 from hyperloader.errors import ConfigError, TrainingError
+from hyperloader.training.average import Average
 from hyperloader.training.budget import Budget
 from hyperloader.training.interrupt import Abandoned, Interrupt, Interrupted
 from hyperloader.training.optim import build_optimizer, rate_factor, set_rate
@@ -66,6 +67,8 @@ class TrainingLoop(ABC, Generic[_S]):
         loss: a module around ``model`` that computes the loss of a part of a batch, as a sum; or
             several losses, which are added up.
         every: steps between evaluations (each followed by a checkpoint).
+        average: decay of the moving average of the trained parameters that is evaluated and saved
+            in their place; 0: there is none.
         console: where progress is shown; None: nowhere.
         listeners: told of every logged entry.
 
@@ -88,6 +91,7 @@ class TrainingLoop(ABC, Generic[_S]):
         seed: int,
         every: int,
         minutes: float | None = None,
+        average: float = 0.0,
         console: Console | None = None,
         listeners: Sequence[Listener] = (),
     ) -> None:
@@ -100,6 +104,7 @@ class TrainingLoop(ABC, Generic[_S]):
         self.optimizer = build_optimizer(model, config, self._peak_rate)
         # DistributedDataParallel wraps forward only, so the loss is computed inside of it.
         self.step_module = accelerator.prepare(loss)
+        self.average = Average(model, average) if average else None
         self.interrupt = Interrupt()
         self.progress: RunProgress = show_progress(self.console, self.title, self.unit)
 
@@ -228,6 +233,8 @@ class TrainingLoop(ABC, Generic[_S]):
         if not (finite and math.isfinite(norm)):
             raise self._not_finite("gradient" if finite else "loss", step, what)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(step)
         return values, norm
 
     def _seed(self, step: int) -> None:
@@ -244,7 +251,8 @@ class TrainingLoop(ABC, Generic[_S]):
         before = self.clock()
         if self.accelerator.is_main_process:
             try:
-                with self.interrupt.abandonable():
+                # Nothing breaks off an exchange of weights.
+                with self._averaged(), self.interrupt.abandonable():
                     found = self._evaluate()
             except Abandoned:
                 pass
@@ -260,8 +268,18 @@ class TrainingLoop(ABC, Generic[_S]):
     def _save(self) -> None:
         if self.accelerator.is_main_process:
             tensors = optimizer_tensors(self.trained, self.optimizer)
-            self.run.save(self.state, self._write, tensors, keep=self._kept_step())
+            with self._averaged():
+                self.run.save(self.state, self._write_all, tensors, keep=self._kept_step())
         self.accelerator.wait_for_everyone()
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """A block in which the model has the average of its weights, where there is one."""
+        return nullcontext() if self.average is None else self.average.in_model()
+
+    def _write_all(self, folder: Path) -> None:
+        self._write(folder)
+        if self.average is not None:
+            self.average.write(folder)
 
     def _log(self, kind: str, **entry: Any) -> None:
         if self.accelerator.is_main_process:

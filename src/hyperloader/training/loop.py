@@ -17,6 +17,7 @@ from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import Recipe
 from hyperloader.errors import CheckpointError, TrainingError
 from hyperloader.modeling.attached import AttachedModel
+from hyperloader.outputs.loss import WindowLoss
 from hyperloader.outputs.registry import output_of
 from hyperloader.training.curriculum import Curriculum, Order, Pacing, shared_loss_order
 from hyperloader.training.engine import LoopState, StepResult, TrainingLoop, check_batch_size
@@ -25,6 +26,7 @@ from hyperloader.training.processes import autocast, make_accelerator
 from hyperloader.training.progress import Listener
 from hyperloader.training.run import RunFolder
 from hyperloader.training.sampler import build_sampler
+from hyperloader.training.token_dropout import hide_tokens
 
 Windows = Mapping[str, Sequence[EncodedWindow]]
 Evaluate = Callable[[AttachedModel], dict[str, float]]
@@ -85,7 +87,7 @@ class Trainer(TrainingLoop[TrainerState]):
         self.train_windows, self.validation_windows = train, validation
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
-        self.objective = output_of(model).loss(model, codec, config)
+        self.objective = self._objective()
         self.sampler = build_sampler(recipe, train)
         super().__init__(
             model,
@@ -97,6 +99,7 @@ class Trainer(TrainingLoop[TrainerState]):
             seed=recipe.seed,
             every=recipe.validation.every,
             minutes=config.minutes,
+            average=config.average,
             console=console,
             listeners=listeners,
         )
@@ -109,6 +112,8 @@ class Trainer(TrainingLoop[TrainerState]):
             CheckpointError: what is stored does not fit.
         """
         state = self.run.restore(folder, TrainerState, self.model, self.optimizer)
+        if self.average is not None:
+            self.average.read(folder)
         if state.data != self.state.data:
             raise TrainingError(
                 f"the data are not what {self.run.path} was trained on; restore the files "
@@ -120,6 +125,10 @@ class Trainer(TrainingLoop[TrainerState]):
         self.sampler.restore(state.drawn)
         if state.order:
             self._begin_curriculum()
+
+    def _objective(self) -> WindowLoss:
+        """What training makes small."""
+        return output_of(self.model).loss(self.model, self.codec, self.recipe.training)
 
     def _peak_rate(self, parameter: str) -> float:
         rate = self.recipe.training.head_learning_rate
@@ -133,6 +142,8 @@ class Trainer(TrainingLoop[TrainerState]):
             self._measure_curriculum(at)
         draws = self.sampler.step(step, at)
         batch = [self.train_windows[task][index] for task, index in draws]
+        if share := config.token_dropout:
+            batch = hide_tokens(batch, share, self.codec.pieces.hidden, self.seed, step)
         tasks = list(dict.fromkeys(task for task, _ in draws))
         mine = batch[accelerator.process_index :: accelerator.num_processes]
         parts = config.gradient_accumulation

@@ -1,7 +1,8 @@
 """From a recipe and corpora to what a trainer needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -9,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from hyperloader.backbones.loading import SCRATCH, load_backbone, load_tokenizer
 from hyperloader.backbones.registry import family_of
 from hyperloader.backbones.t5.scratch import scratch_backbone
-from hyperloader.checkpoint import Checkpoint
+from hyperloader.checkpoint import Checkpoint, load_checkpoint
 from hyperloader.codec.batch import encode_example
 from hyperloader.codec.codec import Codec, CodecConfig
 from hyperloader.codec.labels import verbalise
@@ -21,7 +22,10 @@ from hyperloader.corpora.splits import subsample
 from hyperloader.corpora.word_rule import span_marks, word_rule
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.tasks import check_growing
 from hyperloader.outputs.registry import output_for
+from hyperloader.task_part import with_parts
+from hyperloader.task_start import beside
 
 Windows = dict[str, list[EncodedWindow]]
 
@@ -47,6 +51,18 @@ def select_data(recipe: Recipe, corpora: Mapping[str, Corpus]) -> dict[str, Corp
     }
 
 
+def check_labels(recipe: Recipe, selected: Mapping[str, Corpus]) -> None:
+    """Raise DataError for a task that has nothing to learn."""
+    for name, corpus in selected.items():
+        if not corpus.labels("train", "validation"):
+            share = recipe.data.fraction
+            drawn = f" (of which data.fraction={share} is used)" if share < 1 else ""
+            raise DataError(
+                f"task {name!r} has no labelled span in its training and validation "
+                f"sentences{drawn}; label some, or omit the task"
+            )
+
+
 def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Checkpoint:
     """A fresh model and codec for the selected ``corpora``.
 
@@ -54,8 +70,11 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Checkpoint:
 
     Raises:
         ConfigError: the backbone cannot be had, a field is unknown, labels collide.
+        CheckpointError: the recipe starts from a tagger that is not there or damaged.
     """
     labels = {name: c.labels("train", "validation") for name, c in corpora.items()}
+    if recipe.start is not None:
+        return _go_on(recipe, corpora, labels)
     if "tasks" in recipe.model:
         raise ConfigError("model.tasks is not set in a recipe: the tasks are those of the data")
     settings = {**recipe.model, "tasks": tuple(corpora)}
@@ -89,6 +108,20 @@ def build(recipe: Recipe, corpora: Mapping[str, Corpus]) -> Checkpoint:
         codec_config = parse_model(CodecConfig, settings, f"backbone {name!r}")
     codec = output.codec(tokenizer, labels, codec_config)
     return Checkpoint(output.build(backbone, model_config, codec, name), codec)
+
+
+def _go_on(
+    recipe: Recipe, corpora: Mapping[str, Corpus], labels: Mapping[str, tuple[str, ...]]
+) -> Checkpoint:
+    """The trained tagger that the recipe starts from, for the tasks of ``corpora``."""
+    trained = load_checkpoint(Path(str(recipe.start)))
+    torch.manual_seed(recipe.seed)
+    check_growing(trained.model)
+    parts = [
+        replace(beside(trained, name, labels[name]), marks=span_marks(corpus.splits["train"]))
+        for name, corpus in corpora.items()
+    ]
+    return replace(with_parts(trained, parts), calibration=None)
 
 
 def _wants_prefix(config: ModelConfig) -> bool:

@@ -10,11 +10,11 @@ from hyperloader.checkpoint import Checkpoint, load_checkpoint
 from hyperloader.codec.codec import Codec
 from hyperloader.config import Recipe
 from hyperloader.corpora.corpus import Corpus
-from hyperloader.errors import ConfigError, DataError
+from hyperloader.errors import ConfigError
 from hyperloader.training.loop import Evaluate, Trainer
 from hyperloader.training.progress import Listener
 from hyperloader.training.run import RunFolder
-from hyperloader.training.setup import build, encode, select_data
+from hyperloader.training.setup import build, check_labels, encode, select_data
 
 MakeEvaluate = Callable[[Codec, Mapping[str, Corpus], int | None], Evaluate]
 
@@ -47,7 +47,7 @@ def start_run(
     run = RunFolder.new(out, held=held)
     with run.preparing(held=held):
         selected = select_data(recipe, corpora)
-        _check_labels(recipe, selected)
+        check_labels(recipe, selected)
         checkpoint = build(recipe, selected)
         trainer = _trainer(recipe, selected, checkpoint, run, make_evaluate, listeners, console)
         if trainer.accelerator.is_main_process:
@@ -114,18 +114,6 @@ def _check_longer(trainer: Trainer, steps: int | None, minutes: float | None) ->
             f"{trainer.run.path} has been trained for {(state.seconds or 0.0) / 60:.1f} minutes "
             "already; give --minutes more than that"
         )
-
-
-def _check_labels(recipe: Recipe, selected: Mapping[str, Corpus]) -> None:
-    """Raise DataError for a task that has nothing to learn."""
-    for name, corpus in selected.items():
-        if not corpus.labels("train", "validation"):
-            share = recipe.data.fraction
-            drawn = f" (of which data.fraction={share} is used)" if share < 1 else ""
-            raise DataError(
-                f"task {name!r} has no labelled span in its training and validation "
-                f"sentences{drawn}; label some, or omit the task"
-            )
 
 
 def _trainer(

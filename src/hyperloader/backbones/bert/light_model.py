@@ -166,11 +166,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """``x`` and the result are (batch, n, d)."""
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
+        """``x`` (batch, n, d), and what each layer made of it."""
+        states = [x]
         for layer in self.layer:
-            x = layer(x, mask)
-        return x
+            states.append(layer(states[-1], mask))
+        return tuple(states)
 
 
 class LightBert(nn.Module):
@@ -187,12 +188,14 @@ class LightBert(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
+        output_hidden_states: bool = False,
     ) -> Encoded:
         """The states of ``input_ids`` (batch, n).
 
         Args:
             attention_mask: (batch, n), 1 for tokens; or (batch, 1, n, n), added to attention.
             position_ids: (batch, n); default: from 0.
+            output_hidden_states: give the states of all layers too.
         """
         x = self.embeddings(input_ids, position_ids)
         mask = attention_mask
@@ -204,7 +207,8 @@ class LightBert(nn.Module):
                 mask = torch.zeros_like(hidden, dtype=x.dtype).masked_fill_(
                     hidden, torch.finfo(x.dtype).min
                 )[:, None, None]
-        return Encoded(self.encoder(x, mask))
+        states = self.encoder(x, mask)
+        return Encoded(states[-1], states if output_hidden_states else None)
 
     gradient_checkpointing_enable = tagging_only
 

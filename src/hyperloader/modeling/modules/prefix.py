@@ -60,6 +60,8 @@ class PrefixHook(active.Hook):
     def __call__(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if active.is_apart():
+            return args, kwargs
         return add_prefix(module, active.weights_at(self.site), args, kwargs)
 
 

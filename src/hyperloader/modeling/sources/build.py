@@ -1,6 +1,7 @@
 """From a method's parts to the source of its weights."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from hyperloader.backbones.family import Sizes
@@ -10,8 +11,9 @@ from hyperloader.modeling.methods import Part
 from hyperloader.modeling.sources.free import FreeParameters
 from hyperloader.modeling.sources.input_hypernetwork import InputHypernetwork
 from hyperloader.modeling.sources.label_hypernetwork import LabelHypernetwork
+from hyperloader.modeling.sources.label_texts import LabelTexts
 from hyperloader.modeling.sources.prefix import PrefixNetwork
-from hyperloader.modeling.sources.source import CombinedSource, WeightSource
+from hyperloader.modeling.sources.source import CombinedSource, SummedSource, WeightSource
 from hyperloader.modeling.sources.task_hypernetwork import TaskHypernetwork
 
 Sites = Mapping[Site, Sizes]
@@ -44,6 +46,11 @@ def _served(part: Part, sites: Mapping[Site, T]) -> dict[Site, T]:
 
 
 def _of_part(config: ModelConfig, part: Part, sites: Sites, first_norm: float) -> WeightSource:
+    if part.plus is not None:
+        alone, more = replace(part, plus=None), part.plus
+        return SummedSource(
+            _of_part(config, alone, sites, first_norm), _of_part(config, more, sites, first_norm)
+        )
     match part.source:
         case "task_hypernetwork":
             return TaskHypernetwork(config, part, sites)
@@ -51,6 +58,8 @@ def _of_part(config: ModelConfig, part: Part, sites: Sites, first_norm: float) -
             return InputHypernetwork(config, part, sites)
         case "label_hypernetwork":
             return LabelHypernetwork(config, part, sites)
+        case "label_texts":
+            return LabelTexts(config, part, sites)
         case "free":
             return FreeParameters(config, part, sites, first_norm=first_norm)
         case "free_per_task":

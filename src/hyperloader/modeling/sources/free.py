@@ -12,7 +12,7 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Group, Part
 from hyperloader.modeling.modules.kind import FirstValues
 from hyperloader.modeling.modules.registry import KINDS
-from hyperloader.modeling.sources.source import WeightSource, group_shapes
+from hyperloader.modeling.sources.source import Table, WeightSource, group_shapes
 
 
 class FreeGroup(nn.Module):
@@ -31,7 +31,7 @@ class FreeGroup(nn.Module):
         first_norm: float,
     ) -> None:
         super().__init__()
-        self.group, self.kind, self.sets = group, KINDS.named(group.module), sets
+        self.group, self.kind = group, KINDS.named(group.module)
         self.first = FirstValues(part.initial, first_norm)
         self.sites = [site for site in sites if site.place in group.places]
         self.weights = nn.ParameterDict(
@@ -41,6 +41,17 @@ class FreeGroup(nn.Module):
             }
         )
         self.reset_parameters()
+
+    @property
+    def sets(self) -> int:
+        """How many sets of weights there are: one for each task, or one."""
+        return max(parameter.shape[1] for parameter in self.weights.values())
+
+    def tables(self) -> dict[str, Table]:
+        """See :meth:`WeightSource.tables`, where every task has a set."""
+        tags = 2 if self.group.module == "head" else None
+        own = (name for name in self.weights if not name.startswith("norm"))
+        return {f"weights.{name}": Table(tasks=1, tags=tags) for name in own}
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -83,6 +94,17 @@ class FreeParameters(WeightSource):
         self.groups = nn.ModuleList(
             FreeGroup(group, part, config, sites, sets, first_norm) for group in part.groups
         )
+        self._per_task = part.source == "free_per_task"
+
+    def tables(self) -> dict[str, Table]:
+        """See :meth:`WeightSource.tables`."""
+        if not self._per_task:
+            return {}
+        return {
+            f"groups.{i}.{name}": table
+            for i, group in enumerate(self.groups)
+            for name, table in group.tables().items()
+        }
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
         """Weights of all sites, with leading dimension 1, or G with one set per task."""

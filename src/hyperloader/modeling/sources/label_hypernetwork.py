@@ -15,7 +15,7 @@ from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Part
 from hyperloader.modeling.modules.head import HeadWeights
-from hyperloader.modeling.sources.source import WeightSource
+from hyperloader.modeling.sources.source import Table, WeightSource
 
 
 class LabelHypernetwork(WeightSource):
@@ -43,6 +43,10 @@ class LabelHypernetwork(WeightSource):
         size = self.generator.in_features
         nn.init.normal_(self.generator.weight, std=0.02 / size**0.5)
         nn.init.zeros_(self.generator.bias)
+
+    def tables(self) -> dict[str, Table]:
+        """See :meth:`WeightSource.tables`."""
+        return {"task_embeddings.weight": Table(tasks=0), "tag_embeddings": Table(tasks=0, tags=1)}
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
         """The head for ``task_ids`` (G,)."""

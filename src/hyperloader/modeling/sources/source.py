@@ -1,6 +1,7 @@
 """What every source of weights offers."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -14,10 +15,26 @@ from hyperloader.modeling.modules.kind import Shapes
 from hyperloader.modeling.modules.registry import KINDS
 
 
+class Table(NamedTuple):
+    """The dimensions of a parameter that count tasks and (of a tagging head) tags."""
+
+    tasks: int
+    tags: int | None = None
+
+
 class WeightSource(nn.Module):
     """Makes the weights of some sites: of the tasks, or of what the encoder made of the input."""
 
     reads_input = False
+
+    def tables(self) -> dict[str, Table]:
+        """The parameters that have something of every task, by their names here; tasks share all
+        others."""
+        return {}
+
+    def generated(self) -> dict[Site, Shapes]:
+        """The shapes of the weights that one network makes for all tasks."""
+        return {}
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
         """Weights for ``task_ids`` (G,): leading dimension G, or 1 where all tasks share them."""
@@ -49,8 +66,36 @@ class CombinedSource(WeightSource):
         made = (source.from_input(hidden, attention_mask) for source in self._all())
         return {site: w for weights in made for site, w in weights.items()}
 
+    def tables(self) -> dict[str, Table]:
+        """See :meth:`WeightSource.tables`."""
+        return {
+            f"sources.{i}.{name}": table
+            for i, source in enumerate(self._all())
+            for name, table in source.tables().items()
+        }
+
+    def generated(self) -> dict[Site, Shapes]:
+        """See :meth:`WeightSource.generated`."""
+        return {site: found for s in self._all() for site, found in s.generated().items()}
+
     def _all(self) -> list[WeightSource]:
         return list(self.sources)  # type: ignore[arg-type]
+
+
+class SummedSource(WeightSource):
+    """Two sources for the same sites, whose weights are added up."""
+
+    def __init__(self, one: WeightSource, other: WeightSource) -> None:
+        super().__init__()
+        self.one, self.other = one, other
+
+    def forward(self, task_ids: Tensor) -> SiteWeights:
+        """See :meth:`WeightSource.forward`."""
+        more = self.other(task_ids)
+        return {
+            site: type(w)(*(a + b for a, b in zip(w, more[site], strict=True)))
+            for site, w in self.one(task_ids).items()
+        }
 
 
 def group_shapes(

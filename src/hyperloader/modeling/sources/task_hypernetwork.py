@@ -14,9 +14,10 @@ from hyperloader.backbones.places import STACKS, Site
 from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Group, Part
+from hyperloader.modeling.modules.kind import Shapes
 from hyperloader.modeling.modules.registry import KINDS
 from hyperloader.modeling.sources.generator import Generator
-from hyperloader.modeling.sources.source import WeightSource, group_shapes
+from hyperloader.modeling.sources.source import Table, WeightSource, group_shapes
 
 
 class StackHypernetwork(nn.Module):
@@ -99,6 +100,15 @@ class StackHypernetwork(nn.Module):
                 weights[sites[i]] = kind.weights(**parts)
         return weights
 
+    def generated(self) -> dict[Site, Shapes]:
+        """See :meth:`WeightSource.generated`."""
+        return {
+            site: generator.shapes
+            for group, generator in zip(self.groups, self._generators(), strict=True)
+            for site in self.sites
+            if site.place in group.places
+        }
+
     def _generators(self) -> list[Generator]:
         return list(self.generators)  # type: ignore[arg-type]
 
@@ -114,15 +124,27 @@ class TaskHypernetwork(WeightSource):
 
     def __init__(self, config: ModelConfig, part: Part, sites: Mapping[Site, Sizes]) -> None:
         super().__init__()
-        self.task_embeddings = nn.Embedding(len(config.tasks), config.task_embedding_dim)
+        self.shared = config.task_embeddings == "shared"
+        tasks = 1 if self.shared else len(config.tasks)
+        self.task_embeddings = nn.Embedding(tasks, config.task_embedding_dim)
         self.stacks = [stack for stack in STACKS if any(site.stack == stack for site in sites)]
         for stack in self.stacks:
             here = {site: module for site, module in sites.items() if site.stack == stack}
             self.add_module(stack, StackHypernetwork(config, part, here))
 
+    def tables(self) -> dict[str, Table]:
+        """See :meth:`WeightSource.tables`."""
+        return {} if self.shared else {"task_embeddings.weight": Table(tasks=0)}
+
+    def generated(self) -> dict[Site, Shapes]:
+        """See :meth:`WeightSource.generated`."""
+        made = (self.get_submodule(stack).generated() for stack in self.stacks)
+        return {site: shapes for found in made for site, shapes in found.items()}
+
     def forward(self, task_ids: Tensor) -> SiteWeights:
-        """``task_ids`` (G,): weights with leading dimension G for every site."""
-        task = self.task_embeddings(task_ids)
+        """``task_ids`` (G,): weights with leading dimension G for every site, or 1 where all tasks
+        share an embedding."""
+        task = self.task_embeddings.weight if self.shared else self.task_embeddings(task_ids)
         made = (self.get_submodule(stack)(task) for stack in self.stacks)
         return {site: w for weights in made for site, w in weights.items()}
 

@@ -5,6 +5,7 @@ become s0 t1 s1 … tL sL with t the label at a span's first word, I inside and 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from hyperloader.codec.codec import Codec, CodecConfig, task_prefixes
@@ -64,6 +65,12 @@ class SentTCodec(Codec[WordPieces]):
         )
         self.tag_ids = {task: self._tag_ids(task) for task in self.labels}
 
+    def only(self, tasks: Sequence[str]) -> "SentTCodec":
+        """See :meth:`Codec.only`."""
+        other = super().only(tasks)
+        other.tag_ids = {task: self.tag_ids[task] for task in tasks}
+        return other
+
     def _tag_ids(self, task: str) -> dict[str, tuple[int, ...]]:
         texts = {
             OUTSIDE: OUTSIDE,
@@ -88,7 +95,9 @@ class SentTCodec(Codec[WordPieces]):
         """See :meth:`Codec.encode_window`."""
         target = [] if spans is None else self.encode_target(spans, len(words), task)
         pieces = tuple(self._bounded(words))
-        return EncodedWindow(self._source(pieces, task), target, task, pieces, window)
+        begin = len(self.prefixes.get(task, ())) + 1
+        first = tuple(accumulate((len(ids) + PER_WORD for ids in pieces), initial=begin))[:-1]
+        return EncodedWindow(self._source(pieces, task), target, task, pieces, window, first)
 
     def encode_source(self, words: Sequence[str], task: str | None = None) -> list[int]:
         """Token ids of s0 x1 s1 … xL sL and the end token, for the words of one window.

@@ -9,6 +9,7 @@ from torch import Tensor
 from hyperloader.backbones.t5.family import output_scale
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
+from hyperloader.errors import ConfigError
 from hyperloader.outputs.loss import WindowLoss, choice_loss, token_loss
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.decisions import Decisions, find_decisions
@@ -18,10 +19,22 @@ from hyperloader.outputs.sentt.rows import pack
 
 
 class SentTLoss(WindowLoss):
-    """Cross-entropy of all target tokens (``full``) or of the ``decisions`` alone."""
+    """Cross-entropy of all target tokens (``full``) or of the ``decisions`` alone.
+
+    Raises:
+        ConfigError: consistency or label sets, which are for tagging heads.
+    """
 
     def __init__(self, model: TaggingModel, codec: SentTCodec, config: TrainingSection) -> None:
         super().__init__()
+        if config.consistency:
+            raise ConfigError(
+                "training.consistency is for taggers on encoders (output token_tags); set it to 0"
+            )
+        if config.label_sets != "own":
+            raise ConfigError(
+                "training.label_sets is for taggers on encoders (output token_tags); set it to own"
+            )
         self.model, self.codec, self.kind = model, codec, config.loss
         self.grammar = Grammar(codec.tag_ids)
         self.scale = output_scale(model.backbone.config)

@@ -10,7 +10,6 @@ from hyperloader.codec.batch import collate
 from hyperloader.codec.codec import CodecConfig
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.config import TrainingSection
-from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.output import BATCH, GoldScores, Labels, Output
 from hyperloader.outputs.sentt.codec import SentTCodec
@@ -31,12 +30,6 @@ class SentT(Output[TaggingModel, SentTCodec]):
         """See :meth:`Output.codec`."""
         return SentTCodec(tokenizer, labels, config)
 
-    def build(
-        self, backbone: Any, config: ModelConfig, codec: SentTCodec, backbone_name: str | None
-    ) -> TaggingModel:
-        """See :meth:`Output.build`."""
-        return TaggingModel(backbone, config, backbone_name)
-
     def check(self, model: TaggingModel, codec: SentTCodec) -> None:
         """See :meth:`Output.check`: labels are text, so every codec of this kind does."""
 
@@ -44,13 +37,10 @@ class SentT(Output[TaggingModel, SentTCodec]):
         """See :meth:`Output.loss`."""
         return SentTLoss(model, codec, config)
 
-    def decoder(
-        self,
-        model: TaggingModel,
-        codec: SentTCodec,
-        temperatures: Mapping[str, float] | None = None,
+    def decoder_of(
+        self, model: TaggingModel, codec: SentTCodec, temperatures: Mapping[str, float] | None
     ) -> SentTDecoder:
-        """See :meth:`Output.decoder`."""
+        """See :meth:`Output.decoder_of`."""
         return SentTDecoder(model, codec, temperatures=temperatures)
 
     def gold_scores(

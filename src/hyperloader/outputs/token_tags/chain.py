@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from hyperloader.outputs.output import NEVER
+from hyperloader.outputs.token_tags.best_sequences import Floats, best_sequences
 
-Floats: TypeAlias = npt.NDArray[np.float64]
 Lengths: TypeAlias = npt.NDArray[np.int64]
 
 NO_SPAN = 0
@@ -154,6 +154,13 @@ class Lattice:
         found[:, 2::2] = going + opened
         length = self.lengths[sentence]
         return np.exp(np.minimum(found[:length] - self.log_partition[sentence], 0.0))
+
+    def likeliest(self, sentence: int, count: int) -> list[tuple[list[int], float]]:
+        """The ``count`` likeliest sequences of tags, or all where they are fewer, best first; each
+        with its probability."""
+        found = best_sequences(self.logits[sentence, : self.lengths[sentence]], count)
+        total = self.log_partition[sentence]
+        return [(tags, float(min(1.0, np.exp(score - total)))) for tags, score in found]
 
     def best(self) -> list[list[int]]:
         """The valid sequence of tags with the highest score, of every sentence."""

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 FIXED, PER_WORD = 2, 0
 
 
+def tag_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """The tags of a task with ``labels``: O, and B and I of each."""
+    return (OUTSIDE, *(f"{prefix}-{name}" for name in labels for prefix in "BI"))
+
+
 class TokenCodec(Codec[SubTokens]):
     """Words and spans to sub-tokens and tag numbers, for the labels of every task.
 
@@ -53,10 +58,7 @@ class TokenCodec(Codec[SubTokens]):
             per_word=PER_WORD,
             max_words=config.max_source_tokens - fixed,
         )
-        self.tags = {
-            task: (OUTSIDE, *(f"{prefix}-{name}" for name in names for prefix in "BI"))
-            for task, names in self.labels.items()
-        }
+        self.tags = {task: tag_names(names) for task, names in self.labels.items()}
         self._number = {
             task: {tag: number for number, tag in enumerate(tags)}
             for task, tags in self.tags.items()

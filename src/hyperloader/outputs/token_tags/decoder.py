@@ -10,13 +10,14 @@ from hyperloader.codec.batch import alike, near
 from hyperloader.codec.windows import EncodedWindow
 from hyperloader.errors import HyperloaderError
 from hyperloader.modeling.evaluating import evaluating
-from hyperloader.outputs.decoded import DecodedWindow, max_tokens_on
+from hyperloader.outputs.decoded import DecodedSequence, DecodedWindow, max_tokens_on
 from hyperloader.outputs.token_tags.chain import Floats, Lattice, Lengths
 from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
 from hyperloader.outputs.token_tags.rows import pack
 from hyperloader.outputs.token_tags.single import SingleWords
+from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
 from hyperloader.tags import parse_tags
 from hyperloader.types import Alternative, Span
 
@@ -48,7 +49,7 @@ class TagDecoder:
 
     def __init__(
         self,
-        model: TokenTagger | OnnxTagger,
+        model: TokenTagger | OnnxTagger | ZeroShotTagger,
         codec: TokenCodec,
         temperatures: Mapping[str, float] | None = None,
     ) -> None:
@@ -59,30 +60,51 @@ class TagDecoder:
             Lattice if model.config.tags == "sequence" else SingleWords
         )
 
+    def check_sequences(self) -> None:
+        """See :class:`WindowDecoder`."""
+        if self.model.config.tags == "single":
+            raise HyperloaderError(
+                "this tagger chooses every word's tag by itself (model.tags=single) and knows no "
+                "sequences; ask for alternatives of every word"
+            )
+
     def decode(
-        self, windows: Sequence[EncodedWindow], *, batch_size: int = 64, alternatives: int = 0
+        self,
+        windows: Sequence[EncodedWindow],
+        *,
+        batch_size: int = 64,
+        alternatives: int = 0,
+        sequences: int = 0,
     ) -> list[DecodedWindow]:
-        """Decode ``windows`` in their order, with so many ``alternatives`` per word.
+        """Decode ``windows`` in their order: see :class:`WindowDecoder`.
 
         The published gates take a mean over all positions of a row, so that padding would change
         what is found: with them windows share a batch with those of their own length only.
         """
+        if sequences:
+            self.check_sequences()
         batches = near if self.model.by_token else alike
         most = max_tokens_on(self.model.device.type)
         found: dict[int, DecodedWindow] = {}
         with evaluating(self.model), torch.no_grad():
             for chosen in batches(windows, batch_size, most):
-                decoded = self._decode([windows[i] for i in chosen], alternatives)
+                decoded = self._decode([windows[i] for i in chosen], alternatives, sequences)
                 found.update(zip(chosen, decoded, strict=True))
         return [found[i] for i in range(len(windows))]
 
-    def _decode(self, windows: Sequence[EncodedWindow], limit: int) -> list[DecodedWindow]:
+    def _decode(
+        self, windows: Sequence[EncodedWindow], limit: int, sequences: int
+    ) -> list[DecodedWindow]:
         model, codec = self.model, self.codec
         rows = pack(windows, pad=codec.pieces.pad, together=False).to(model.device)
         task_ids = model.task_ids(rows.tasks)
         with model.in_runs(task_ids):
             logits = model.score(
-                rows.input_ids, rows.attention_mask, task_ids=task_ids, first=rows.first
+                rows.input_ids,
+                rows.attention_mask,
+                task_ids=task_ids,
+                first=rows.first,
+                last=rows.last,
             )
         used = max(len(codec.tags[task]) for task in rows.tasks)
         scores = logits[..., :used].double().cpu().numpy()
@@ -100,6 +122,7 @@ class TagDecoder:
             DecodedWindow(
                 self._spans(window, tagging, row, tags),
                 self._alternatives(window, tagging, row, limit) if limit else None,
+                self._sequences(window, tagging, row, sequences) if sequences else None,
             )
             for row, (window, tags) in enumerate(zip(windows, tagging.best(), strict=True))
         ]
@@ -113,6 +136,16 @@ class TagDecoder:
             score = tagging.span_probability(row, span.word_start, span.word_end, label)
             spans.append(Span(span.word_start, span.word_end, span.label, score))
         return spans
+
+    def _sequences(
+        self, window: EncodedWindow, tagging: Tagging, row: int, count: int
+    ) -> list[DecodedSequence]:
+        """The ``count`` likeliest sequences."""
+        assert isinstance(tagging, Lattice)
+        return [
+            DecodedSequence(self._spans(window, tagging, row, tags), probability)
+            for tags, probability in tagging.likeliest(row, count)
+        ]
 
     def _alternatives(
         self, window: EncodedWindow, tagging: Tagging, row: int, limit: int

@@ -14,12 +14,15 @@ from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.output import BATCH, Gold, GoldScores, Labels, Output
 from hyperloader.outputs.token_tags.chain import GoldTags
-from hyperloader.outputs.token_tags.codec import TokenCodec
+from hyperloader.outputs.token_tags.codec import TokenCodec, tag_names
 from hyperloader.outputs.token_tags.decoder import TagDecoder
-from hyperloader.outputs.token_tags.loss import TagLoss
+from hyperloader.outputs.token_tags.first_head import fit_head
+from hyperloader.outputs.token_tags.label_vectors import check_texts, label_vectors
+from hyperloader.outputs.token_tags.loss import RandomSetsLoss, TagLoss
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.onnx.model import OnnxTagger
 from hyperloader.outputs.token_tags.rows import pack
+from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
 
 
 class TokenTags(Output[TokenTagger, TokenCodec]):
@@ -32,11 +35,25 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         """See :meth:`Output.codec`."""
         return TokenCodec(tokenizer, labels, config)
 
+    def tag_names(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """See :meth:`Output.tag_names`."""
+        return tag_names(labels)
+
+    def settings(self, codec: TokenCodec) -> dict[str, Any]:
+        """See :meth:`Output.settings`."""
+        return {"tags": _counts(codec)}
+
     def build(
         self, backbone: Any, config: ModelConfig, codec: TokenCodec, backbone_name: str | None
     ) -> TokenTagger:
         """See :meth:`Output.build`."""
-        return TokenTagger(backbone, config, backbone_name, tags=_counts(codec))
+        model = super().build(backbone, config, codec, backbone_name)
+        for source in model.label_texts:
+            for number, task in enumerate(config.tasks):
+                if config.head == "text":
+                    check_texts(codec.labels[task], task)
+                source.read(number, label_vectors(backbone, codec.pieces, codec.labels[task]))
+        return model
 
     def check(self, model: TokenTagger | OnnxTagger, codec: TokenCodec) -> None:
         """See :meth:`Output.check`."""
@@ -49,16 +66,36 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
 
     def loss(self, model: TokenTagger, codec: TokenCodec, config: TrainingSection) -> TagLoss:
         """See :meth:`Output.loss`; every word is a decision, so ``config.loss`` has no effect."""
-        return TagLoss(model, codec, config.label_smoothing)
+        kind = RandomSetsLoss if config.label_sets == "random" else TagLoss
+        return kind(model, codec, config.label_smoothing, config.consistency)
 
-    def decoder(
+    def begin(
+        self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
+    ) -> None:
+        """See :meth:`Output.begin`: a free head is fitted to the states of words as they are."""
+        if model.config.head == "free":
+            fit_head(model, codec, windows)
+
+    def decoder_of(
         self,
-        model: TokenTagger | OnnxTagger,
+        model: TokenTagger | OnnxTagger | ZeroShotTagger,
         codec: TokenCodec,
-        temperatures: Mapping[str, float] | None = None,
+        temperatures: Mapping[str, float] | None,
     ) -> TagDecoder:
-        """See :meth:`Output.decoder`."""
+        """See :meth:`Output.decoder_of`."""
         return TagDecoder(model, codec, temperatures)
+
+    def asking_for(
+        self, model: TokenTagger, codec: TokenCodec, task: str, labels: Sequence[str]
+    ) -> tuple[ZeroShotTagger, TokenCodec]:
+        """See :meth:`Output.asking_for`."""
+        if not isinstance(model, TokenTagger):
+            return super().asking_for(model, codec, task, labels)
+        check_texts(labels, task)
+        # No span of this task ever began or ended with a sentence mark.
+        config = codec.config.model_copy(update={"marks": {task: ()}})
+        asked = TokenCodec(codec.tokenizer, {task: labels}, config)
+        return ZeroShotTagger(model, asked), asked
 
     def gold_scores(
         self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]

@@ -1,6 +1,6 @@
 """Sentences and their tags in the rows of a batch, for an encoder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -21,7 +21,8 @@ class TagRows:
         attention_mask: (R, S) with 1 for tokens where every window has a row of its own; else
             (R, 1, S, S), added to attention.
         places: (R, S), where in its window every token is; None where each has a row of its own.
-        first: (R, W), the place of each word's first sub-token, 0 beyond a row's last word.
+        first, last: (R, W), the places of each word's first and last sub-token, 0 beyond a row's
+            last word.
         window: (R, W), which window a word is of, -1 beyond a row's last word.
         labels: (R, W) tag numbers, -100 beyond a row's last word and where nothing is known.
         tasks: of each row.
@@ -31,6 +32,7 @@ class TagRows:
     attention_mask: Tensor
     places: Tensor | None
     first: Tensor
+    last: Tensor
     window: Tensor
     labels: Tensor
     tasks: tuple[str, ...]
@@ -80,10 +82,14 @@ def pack(windows: Sequence[EncodedWindow], *, pad: int, together: bool) -> TagRo
     sources = [[windows[i].source for i in row] for row in rows]
     starts = [[sum(map(len, parts[:k])) for k in range(len(parts))] for parts in sources]
     targets = [[windows[i].target or [IGNORED] * windows[i].words for i in row] for row in rows]
-    first = [
-        [[start + place for place in windows[i].first] for start, i in zip(begin, row, strict=True)]
-        for begin, row in zip(starts, rows, strict=True)
-    ]
+
+    def in_row(places: Callable[[EncodedWindow], Sequence[int]]) -> Tensor:
+        placed = [
+            [[start + place for place in places(windows[i])] for start, i in zip(*of, strict=True)]
+            for of in zip(starts, rows, strict=True)
+        ]
+        return joined(placed, 0, 1)
+
     number = numbers(sources, multiple)
     return TagRows(
         joined(sources, pad, multiple),
@@ -91,7 +97,8 @@ def pack(windows: Sequence[EncodedWindow], *, pad: int, together: bool) -> TagRo
         joined([[range(len(part)) for part in parts] for parts in sources], 0, multiple)
         if together
         else None,
-        joined(first, 0, 1),
+        in_row(lambda window: window.first),
+        in_row(lambda window: window.last),
         joined([[[i] * windows[i].words for i in row] for row in rows], -1, 1),
         joined(targets, IGNORED, 1),
         tuple(windows[row[0]].task for row in rows),

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hyperloader.codec.batch import Batch, collate
 from hyperloader.codec.windows import EncodedWindow
+from hyperloader.errors import HyperloaderError
 from hyperloader.modeling.evaluating import evaluating
 from hyperloader.outputs.decoded import DecodedWindow, max_tokens_on
 from hyperloader.outputs.sentt.codec import SentTCodec
@@ -70,6 +71,13 @@ class SentTDecoder:
         self._sentinels = torch.tensor(codec.pieces.sentinels)
         self._alternatives: Alternatives | None = None
 
+    def check_sequences(self) -> None:
+        """See :class:`WindowDecoder`."""
+        raise HyperloaderError(
+            "the likeliest sequences are known to taggers on encoders alone, and this one writes "
+            "its tags; ask for alternatives of every word"
+        )
+
     def decode(
         self,
         windows: Sequence[EncodedWindow],
@@ -77,6 +85,7 @@ class SentTDecoder:
         batch_size: int = 64,
         max_tokens: int | None = None,
         alternatives: int = 0,
+        sequences: int = 0,
     ) -> list[DecodedWindow]:
         """Decode ``windows`` in their order, batched by task and length.
 
@@ -85,7 +94,12 @@ class SentTDecoder:
             max_tokens: source tokens of a batch at most, padding included (one window always
                 goes): it bounds the memory. Default: 4,096 on a CPU, 32,768 elsewhere.
             alternatives: how many likely tags of every word to give.
+
+        Raises:
+            HyperloaderError: ``sequences`` are wanted.
         """
+        if sequences:
+            self.check_sequences()
         if max_tokens is None:
             max_tokens = max_tokens_on(self.model.device.type)
         results: list[DecodedWindow | None] = [None] * len(windows)

@@ -29,6 +29,7 @@ from hyperloader.outputs.token_tags.onnx.model import (
     MAKES,
     TASK,
     check_installed,
+    inputs_of,
     open_graph,
 )
 
@@ -64,10 +65,12 @@ class Graph(nn.Module):
         input_ids: Tensor,
         attention_mask: Tensor,
         first: Tensor,
+        last: Tensor | None = None,
         task: Tensor | None = None,
     ) -> Tensor:
         """Logits (batch, words, T) of ``input_ids`` (batch, length), an ``attention_mask``
-        (batch, length) and ``first`` (batch, words), for number ``task`` (1,) of the tasks."""
+        (batch, length), ``first`` and ``last`` (batch, words), for number ``task`` (1,) of the
+        tasks."""
         mask = attention_mask
         if self.adds_mask:
             hidden = (attention_mask == 0)[:, None, None]
@@ -76,7 +79,7 @@ class Graph(nn.Module):
         if task is not None:
             weights, number = active.of_rows(weights, task), self.numbers[task]
         with active.activate(weights):
-            return self.model.score(input_ids, mask, task_ids=number, first=first)
+            return self.model.score(input_ids, mask, task_ids=number, first=first, last=last)
 
 
 def write_graph(model: TokenTagger, tasks: Sequence[str], path: Path, precision: str) -> None:
@@ -128,41 +131,43 @@ def _plain(model: TokenTagger) -> TokenTagger:
 def _traced(graph: Graph) -> Any:
     most = graph.model.family.max_tokens(graph.model.backbone)
     batch, length, words = Dim("batch"), Dim("length", max=most), Dim("words")
-    given = (*_example(2, 7, 3), torch.tensor([0]))[: 4 if len(graph.numbers) > 1 else 3]
-    tokens: Any = {0: batch, 1: length}
-    shapes = (tokens, tokens, {0: batch, 1: words}, {})[: len(given)]
-    program = torch.export.export(graph, given, dynamic_shapes=shapes, strict=False)
+    takes = inputs_of(graph.model.config, len(graph.numbers))
+    tokens: Any = ({0: batch, 1: length}, {0: batch, 1: length})
+    named = zip(INPUTS, (*tokens, {0: batch, 1: words}, {0: batch, 1: words}, {}), strict=True)
+    shapes = {name: axes for name, axes in named if name in takes}
+    example = {**_example(2, 7, 3), TASK: torch.tensor([0])}
+    given = {name: example[name] for name in takes}
+    program = torch.export.export(graph, (), given, dynamic_shapes=shapes, strict=False)
     return torch.onnx.export(
         program,
         dynamo=True,
-        input_names=INPUTS[: len(given)],
+        input_names=takes,
         output_names=["logits"],
         dynamic_shapes=shapes,  # for the names of the axes
         verbose=False,
     )
 
 
-def _example(batch: int, length: int, words: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Sentences of any tokens, the last of them shorter: the first three of the inputs."""
+def _example(batch: int, length: int, words: int) -> dict[str, Tensor]:
+    """Sentences of any tokens, the last of them shorter: all inputs but the task."""
     ids = torch.arange(batch * length).reshape(batch, length)
     mask = torch.ones_like(ids)
     mask[-1, length - 1 :] = 0
-    return ids, mask, torch.arange(words).expand(batch, words) % (length - 1)
+    first = torch.arange(words).expand(batch, words) % (length - 2)
+    return dict(zip(INPUTS, (ids, mask, first, first + 1), strict=False))
 
 
 def _difference(model: TokenTagger, tasks: Sequence[str], path: Path) -> float:
     """The largest difference between the logits of ``model`` and those of the file ``path``."""
     session, worst, task = open_graph(path), 0.0, tasks[-1]
     for batch, length, words in ((1, 4, 2), (3, 11, 5)):
-        ids, mask, first = _example(batch, length, words)
-        expected = model(ids, mask, first=first, task_ids=model.task_ids(task)).logits
-        given = (ids, mask, first, torch.tensor([len(tasks) - 1]))
-        inputs = {name: part.numpy() for name, part in zip(INPUTS, given, strict=True)}
-        if len(tasks) == 1:
-            del inputs[TASK]
+        example = _example(batch, length, words)
+        expected = model(**example, task_ids=model.task_ids(task)).logits
+        example[TASK] = torch.tensor([len(tasks) - 1])
+        inputs = {name: example[name].numpy() for name in inputs_of(model.config, len(tasks))}
         found = torch.from_numpy(session.run(None, inputs)[0])
         used = model.tags[task]
-        if found.shape[:2] != first.shape or found[..., used:].isfinite().any():
+        if found.shape[:2] != expected.shape[:2] or found[..., used:].isfinite().any():
             return float("inf")
         apart = (found[..., :used] - expected[..., :used]).abs().max().nan_to_num(float("inf"))
         worst = max(worst, float(apart))

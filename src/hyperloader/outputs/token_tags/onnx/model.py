@@ -16,9 +16,8 @@ from hyperloader.modeling.config import ModelConfig
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-TASK = "task"
-# What a graph takes; the last one where it has several tasks.
-INPUTS = ("input_ids", "attention_mask", "first", TASK)
+LAST, TASK = "last", "task"
+INPUTS = ("input_ids", "attention_mask", "first", LAST, TASK)
 RUNS, MAKES = ("onnxruntime",), ("onnxruntime", "onnx", "onnxscript")
 
 
@@ -66,7 +65,7 @@ class OnnxTagger(nn.Module):
 
     @property
     def _inputs(self) -> tuple[str, ...]:
-        return INPUTS if len(self.config.tasks) > 1 else INPUTS[:-1]
+        return inputs_of(self.config, len(self.config.tasks))
 
     def task_ids(self, tasks: Tasks) -> Tensor:
         """See :meth:`AttachedModel.task_ids`."""
@@ -79,11 +78,18 @@ class OnnxTagger(nn.Module):
         return nullcontext()
 
     def score(
-        self, input_ids: Tensor, attention_mask: Tensor, *, task_ids: Tensor, first: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        *,
+        task_ids: Tensor,
+        first: Tensor,
+        last: Tensor | None = None,
     ) -> Tensor:
         """Logits (batch, words, T): see :meth:`TokenTagger.score`. Rows of different tasks are
         runs of the graph of their own."""
-        inputs = dict(zip(INPUTS, (input_ids, attention_mask, first), strict=False))
+        given = (input_ids, attention_mask, first, last)
+        inputs = {n: part for n, part in zip(INPUTS, given, strict=False) if part is not None}
         if len(task_ids) == 1:
             return self._run(inputs, task_ids)
         found: Tensor | None = None
@@ -99,6 +105,16 @@ class OnnxTagger(nn.Module):
     def _run(self, inputs: dict[str, Tensor], task: Tensor) -> Tensor:
         given = {name: {**inputs, TASK: task}[name].numpy() for name in self._inputs}
         return torch.from_numpy(self._session.run(None, given)[0])
+
+
+def inputs_of(config: ModelConfig, tasks: int) -> tuple[str, ...]:
+    """What a graph of so many ``tasks`` takes."""
+    needless = set()
+    if config.word_state == "first":
+        needless.add(LAST)
+    if tasks == 1:
+        needless.add(TASK)
+    return tuple(name for name in INPUTS if name not in needless)
 
 
 def check_installed(packages: tuple[str, ...]) -> None:
