@@ -1,11 +1,12 @@
 """Shards by actors on a Ray cluster, whose nodes all see the inputs and the output folder."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from hyperloader.annotating.local import TRIES, Event
 from hyperloader.annotating.shards import Shard
-from hyperloader.annotating.work import Annotator, Job
+from hyperloader.annotating.work import Annotator, Done, Job
 from hyperloader.errors import ConfigError, HyperloaderError, check_installed, first_line
 
 
@@ -53,7 +54,8 @@ def _events(ray: Any, job: Job, shards: Sequence[Shard], workers: int) -> Iterat
     )
     threads = max(1, int(cores // workers))
     idle = [kind.remote(job, threads) for _ in range(workers)]
-    waiting, busy = list(shards[::-1]), {}
+    waiting = list(shards[::-1])
+    busy: dict[Any, Any] = {}
     while waiting or busy:
         while waiting and idle:
             actor = idle.pop()
@@ -61,14 +63,14 @@ def _events(ray: Any, job: Job, shards: Sequence[Shard], workers: int) -> Iterat
         ready, _ = ray.wait(list(busy))
         idle.append(busy.pop(ready[0]))
         try:
-            events = ray.get(ready[0])
+            done = ray.get(ready[0])
         except ray.exceptions.RayTaskError as error:
             raise HyperloaderError(_last_line(error)) from error
         except ray.exceptions.RayError as error:
             raise HyperloaderError(
                 f"Ray gave a shard up: {first_line(error)}; the same command goes on"
             ) from error
-        yield from events
+        yield done
 
 
 def _last_line(error: Exception) -> str:
@@ -79,14 +81,13 @@ class _Actor:
     """A worker on some node, which loads the tagger once."""
 
     def __init__(self, job: Job, threads: int) -> None:
-        self._annotator = Annotator(job, threads)
+        self._job, self._threads = job, threads
 
-    def annotate(self, shard: Shard) -> list[Event]:
-        """Do one shard; what happened."""
-        from hyperloader.annotating.local import Rows
+    @cached_property
+    def _annotator(self) -> Annotator:
+        # Not at once: a mistake should be the answer to a call, and not the end of the actor.
+        return Annotator(self._job, self._threads)
 
-        events: list[Event] = []
-        done = self._annotator.annotate(
-            shard, lambda good, bad: events.append(Rows(good, bad, shard.number))
-        )
-        return [*events, done]
+    def annotate(self, shard: Shard) -> Done:
+        """Do one shard."""
+        return self._annotator.annotate(shard, lambda good, bad: None)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -21,7 +22,7 @@ def rows_progress(
     started = clock()
     printed = [started - LINE_EVERY + 1]  # the first line after a second
 
-    def parts(rows: int, bad: int) -> dict[str, str]:
+    def parts(rows: int, bad: int) -> dict[str, Any]:
         speed = (rows - before) / max(clock() - started, 1e-9)
         left = duration((total - rows) / speed) if speed > 0 and rows <= total else ""
         return {
@@ -40,7 +41,7 @@ def rows_progress(
     if not console.is_terminal or console.is_dumb_terminal:
         yield say
         return
-    fields = dict.fromkeys(("rows", "speed", "left", "bad"), "")
+    fields: dict[str, Any] = dict.fromkeys(("rows", "speed", "left", "bad"), "")
     columns = (TextColumn(f"{{task.fields[{name}]}}") for name in fields)
     with Progress(BarColumn(bar_width=None), *columns, console=console) as bar:
         task = bar.add_task("rows", total=total, **fields)

@@ -41,7 +41,7 @@ class Batch(NamedTuple):
             rows = [self.rows[i] for i in places]
         else:
             rows = self.rows.take(list(places))
-        lines, texts = ([many[i] for i in places] for many in (self.lines, self.texts))
+        lines, texts = [self.lines[i] for i in places], [self.texts[i] for i in places]
         return Batch(lines, texts, rows, [*self.bad, *bad])
 
     def records(self) -> list[dict[str, Any]]:
@@ -157,10 +157,9 @@ def _csv_rows(
 ) -> Iterator[tuple[int, dict[str, Any] | str]]:
     csv.field_size_limit(2**30)
     # What is not UTF-8 becomes lone surrogates, which are found cell by cell.
-    part = io.TextIOWrapper(
-        _Part(file, shard.end - shard.start), "utf-8", errors="surrogateescape", newline=""
-    )
-    reader = csv.reader(part, delimiter=shard.delimiter)
+    part = io.BufferedReader(_Part(file, shard.end - shard.start))
+    lines = io.TextIOWrapper(part, "utf-8", errors="surrogateescape", newline="")
+    reader = csv.reader(lines, delimiter=shard.delimiter)
     while True:
         line = shard.line + reader.line_num
         try:

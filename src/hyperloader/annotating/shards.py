@@ -174,7 +174,8 @@ def _cut_lines(path: str, kind: str, most: int) -> Iterator[dict[str, Any]]:
     """Where ``most`` rows end. Line ends inside of quoted cells of a CSV file end no row."""
     start = place = rows = 0
     first = line = 1
-    open_quote, about = False, None if kind == CSV else {}
+    open_quote = False
+    about: dict[str, Any] | None = None if kind == CSV else {}
     whole = path.endswith(_PACKED)  # reading from the middle would unpack all before it
     with open_file(path) as file:
         head = b""

@@ -15,6 +15,7 @@ from hyperloader.annotating.writers import extension, writer
 from hyperloader.errors import HyperloaderError
 from hyperloader.store import file_hash
 from hyperloader.tagger import Tagger
+from hyperloader.tagging import TagOptions
 from hyperloader.types import TaggedText
 
 # Groups of so many batches are read at once, and sorted by length.
@@ -125,11 +126,13 @@ class Annotator:
     def _tag(self, batch: Batch) -> tuple[Batch, list[TaggedText]]:
         """The rows that can be tagged, and what is found in them."""
         settings = self.job.settings
-        options = {"batch_size": settings.batch_size, "min_score": settings.min_score}
+        options: TagOptions = {"batch_size": settings.batch_size, "min_score": settings.min_score}
         try:
             return batch, self.tagger.tag(batch.texts, settings.task, **options)
         except HyperloaderError:  # one of them cannot be tagged (say, it is too long): which?
-            found, kept, bad = [], [], []
+            found: list[TaggedText] = []
+            kept: list[int] = []
+            bad: list[Bad] = []
             for i, text in enumerate(batch.texts):
                 try:
                     found.append(self.tagger.tag(text, settings.task, **options))

@@ -4,7 +4,7 @@ sentences in a format of labelled files, such as Prodigy's."""
 import csv
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ class Writer(ABC):
 def writer(path: Path, shard: Shard, form: str, text: str, column: str) -> Writer:
     """What writes ``shard``, whose texts are in the column ``text``, in the format ``form``."""
     if form == SAME:
-        kind = {TEXT: JsonLines, JSONL: JsonLines, CSV: Csv, PARQUET: Parquet}[shard.kind]
+        kinds = {TEXT: JsonLines, JSONL: JsonLines, CSV: Csv, PARQUET: Parquet}
+        kind: Callable[[Path, Shard, str], Writer] = kinds[shard.kind]
         return kind(path, shard, column)
     return JsonLines(path, shard, column) if form == JSONL else Labelled(path, shard, form, text)
 

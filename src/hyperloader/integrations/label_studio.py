@@ -70,7 +70,7 @@ def names_of(config: str | None) -> Names:
     texts = {each.get("name"): each.get("value", "") for each in root.iter("Text")}
     for each in root.iter("Labels"):
         name, target = each.get("name"), each.get("toName")
-        if name and target in texts:
+        if name and target and target in texts:
             known = [label.get("value", "") for label in each.iter("Label")]
             key = texts[target].removeprefix("$")
             return Names(name, target, key, {label.lower(): label for label in known})

@@ -62,8 +62,8 @@ def save_peft(
     for name, weights in lora.items():
         tensors[f"{inside}{name}.lora_A.weight"] = weights.a[0]
         tensors[f"{inside}{name}.lora_B.weight"] = weights.b[0]
-    name, rank = model.backbone_name, model.config.lora_rank
-    hub = None if name is None or name in (BUILTIN, MINILM) or is_path(name) else name
+    known, rank = model.backbone_name, model.config.lora_rank
+    hub = None if known is None or known in (BUILTIN, MINILM) or is_path(known) else known
     config: dict[str, Any] = {
         "peft_type": "LORA",
         "task_type": "TOKEN_CLS" if found.tags else "SEQ_2_SEQ_LM",
@@ -90,15 +90,14 @@ def _lora(found: OneTask) -> dict[str, LoraWeights]:
     places: dict[str, LoraWeights] = {}
     for name, module, _, hook in attached(found.backbone):
         weights = found.weights.get(hook.site) if isinstance(hook, SiteHook) else None
-        plain = (
+        if not (
             isinstance(hook, SiteHook)
             and isinstance(module, nn.Linear)
             and isinstance(weights, LoraWeights)
             and weights.gate_weight is None
             and hook.spot.join is added
             and hook.spot.parts == 1
-        )
-        if not plain:
+        ):
             places.clear()
             break
         places[name] = weights

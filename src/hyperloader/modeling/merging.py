@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from hyperloader.backbones.family import Family
 from hyperloader.backbones.joins import added
@@ -51,6 +51,7 @@ def merge(backbone: nn.Module, family: Family, weights: SiteWeights) -> list[Att
         if change is None or not isinstance(hook, SiteHook) or hook.spot.join is not added:
             left.append(each)
             continue
-        each.module.weight.chunk(hook.spot.parts)[hook.spot.part].add_(change)
+        weight: Tensor = each.module.get_parameter("weight")
+        weight.chunk(hook.spot.parts)[hook.spot.part].add_(change)
         del each.module._forward_hooks[each.key]
     return left
