@@ -256,8 +256,8 @@ def _keys(settings: Sequence[str]) -> dict[str, str]:
 
 
 def _default_recipe(settings: Sequence[str]) -> str:
-    """That of the encoder, unless that is not there, or ``settings`` name another backbone, a tagger
-    on another one, or a method that does not attach to it."""
+    """That of the encoder, unless that is not there, or ``settings`` name another backbone, a
+    tagger on another one, or a method that does not attach to it."""
     named = _keys(settings)
     if first := named.get("start"):
         if hub.is_repository(first):

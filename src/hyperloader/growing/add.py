@@ -174,6 +174,8 @@ def grow(
     if out is not None:
         sources = [] if isinstance(tagger, Tagger) else _places(tagger)
         claim_target(out, Kind.CHECKPOINT, overwrite=overwrite, sources=sources)
+    if task is not None:
+        check_name(task)
     corpus = _corpus(data, task)
     if told := account([corpus]):
         bar.print(told, markup=False)
