@@ -120,7 +120,7 @@ def test_a_full_queue_says_when_to_come_again(held: Held) -> None:
 
 
 def test_what_would_be_answered_too_late_is_not_taken(held: Held) -> None:
-    with serving(held, timeout=60) as running:
+    with serving(held, timeout=120) as running:
         running.service.batcher._tokens_per_second = 2.0  # as if it had been measured
         thread, _ = in_thread(running.tag, "one thing", "one")
         waiting(running, held, 0)

@@ -109,7 +109,7 @@ class Batcher:
             raise stopping()
         if (
             self.texts + len(job.answers) > self.settings.max_queue
-            or self.seconds_left > self.settings.timeout / 2  # it would be answered too late
+            or self.seconds_left > self.settings.timeout / 4  # it might be answered too late
         ):
             what = f"{self.texts:,} texts are waiting, and {len(job.answers):,} more are too many"
             after = max(1, math.ceil(self.seconds_left))
