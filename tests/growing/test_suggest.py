@@ -68,7 +68,7 @@ def test_what_cannot_be_suggested_is_refused() -> None:
     ("form", "name"),
     [
         ("jsonl", "todo.jsonl"),
-        ("label_studio", "todo.json"),
+        ("label-studio", "todo.json"),
         ("doccano", "todo.jsonl"),
         ("brat", "todo"),
     ],

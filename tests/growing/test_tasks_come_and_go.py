@@ -291,3 +291,20 @@ def test_one_task_grows_to_two_and_generated_heads_do_too(tmp_path: Path) -> Non
     assert tagger.tag(TEXTS, only) == alone
     save_checkpoint(tmp_path / "two", tagger.model, tagger.codec)
     assert Tagger.from_pretrained(tmp_path / "two").tasks == (only, NEW)
+
+
+def test_a_task_is_shared_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def share(save: Callable[[Path], None], repository: str, **options: object) -> str:
+        save(tmp_path / "uploaded")
+        return f"{repository} {options['private']}"
+
+    def fetch(repository: str, *_: object) -> Path:
+        assert repository == "me/task"
+        return tmp_path / "uploaded"
+
+    monkeypatch.setattr("hyperloader.hub.share", share)
+    monkeypatch.setattr("hyperloader.hub.fetch", fetch)
+    source, other = grown(bert_tagger()), bert_tagger()
+    assert source.push_task_to_hub(NEW, "me/task", private=True) == "me/task True"
+    assert other.add("me/task") == NEW
+    assert answers(other, (NEW,)) == answers(source, (NEW,))
