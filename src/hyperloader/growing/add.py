@@ -38,7 +38,7 @@ RECIPE, RECIPES = "add-task", "growing"
 LEVELS = ("embedding", "residual", "all")
 RANK = 4
 # Without a number of steps from the user: every sentence so often, within these bounds.
-PASSES, FEWEST, MOST = 10, 200, 1500
+PASSES, FEWEST, MOST = 10, 150, 1500
 
 
 class Added(NamedTuple):
