@@ -141,8 +141,8 @@ def test_a_task_travels_as_a_folder(make: Callable[[], Tagger], tmp_path: Path) 
         other.add(tmp_path / "task")
     other.rename(NEW, "shorter")
     assert other.tasks == (*tasks, "shorter")
-    assert [t.spans for t in other.tag(TEXTS, "shorter")] == [
-        t.spans for t in source.tag(TEXTS, NEW)
+    assert [[(s.start, s.end, s.label) for s in t.spans] for t in other.tag(TEXTS, "shorter")] == [
+        [(s.start, s.end, s.label) for s in t.spans] for t in source.tag(TEXTS, NEW)
     ]
     other.add(tmp_path / "task")
     other.remove("shorter")
