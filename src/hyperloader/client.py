@@ -101,11 +101,23 @@ class Client(_Asking):
         return self._mine(self._ask("GET", "/v1/tasks"))
 
     @overload
-    def tag(self, texts: str, task: str | None = None, **options: Any) -> TaggedText: ...
+    def tag(
+        self,
+        texts: str,
+        task: str | None = None,
+        *,
+        min_score: float = ...,
+        alternatives: int = ...,
+    ) -> TaggedText: ...
 
     @overload
     def tag(
-        self, texts: Sequence[str], task: str | Sequence[str] | None = None, **options: Any
+        self,
+        texts: Sequence[str],
+        task: str | Sequence[str] | None = None,
+        *,
+        min_score: float = ...,
+        alternatives: int = ...,
     ) -> list[TaggedText]: ...
 
     def tag(
@@ -150,7 +162,7 @@ class Client(_Asking):
             where = urlsplit(self.url).path + path
             connection.request(method, where, body and body.encode(), self._headers)
             reply = connection.getresponse()
-            return checked(reply.status, reply.read(), reply.headers)
+            return checked(reply.status, reply.read(), reply.headers.get("Retry-After"))
         except (OSError, http.client.HTTPException) as error:
             self.close()
             if not fresh and not isinstance(error, TimeoutError):
@@ -196,11 +208,23 @@ class AsyncClient(_Asking):
         return self._mine(await self._ask("GET", "/v1/tasks"))
 
     @overload
-    async def tag(self, texts: str, task: str | None = None, **options: Any) -> TaggedText: ...
+    async def tag(
+        self,
+        texts: str,
+        task: str | None = None,
+        *,
+        min_score: float = ...,
+        alternatives: int = ...,
+    ) -> TaggedText: ...
 
     @overload
     async def tag(
-        self, texts: Sequence[str], task: str | Sequence[str] | None = None, **options: Any
+        self,
+        texts: Sequence[str],
+        task: str | Sequence[str] | None = None,
+        *,
+        min_score: float = ...,
+        alternatives: int = ...,
     ) -> list[TaggedText]: ...
 
     async def tag(
@@ -221,7 +245,8 @@ class AsyncClient(_Asking):
         for attempt in count():
             try:
                 reply = await self._client.request(method, self.url + path, json=value)
-                return checked(reply.status_code, reply.content, reply.headers)
+                after = reply.headers.get("Retry-After")
+                return checked(reply.status_code, reply.content, after)
             except self._no_answer as error:
                 raise self._unreachable(error) from error
             except ServiceError as error:
@@ -269,7 +294,7 @@ def tagged_text(document: Mapping[str, Any]) -> TaggedText:
     )
 
 
-def checked(status: int, body: bytes, headers: Mapping[str, str]) -> Any:
+def checked(status: int, body: bytes, retry_after: str | None) -> Any:
     """The JSON of an answer. Raises ServiceError for every other one."""
     try:
         document = json.loads(body)
@@ -280,7 +305,7 @@ def checked(status: int, body: bytes, headers: Mapping[str, str]) -> Any:
         raise ServiceError(
             f"what answers there (status {status}) is no hyperloader service", status
         ) from None
-    after = headers.get("Retry-After", "")
+    after = retry_after or ""
     raise ServiceError(message, status, code, float(after) if after.isdecimal() else 0.0)
 
 

@@ -156,7 +156,8 @@ class AttachedModel(nn.Module):
         """The weights of ``tasks`` (G,), each with what it has of its own."""
         weights = self.source(tasks)
         own = [task for task, rank in self.config.grown.items() if rank]
-        for task, residual in zip(own, self.residuals, strict=True):
+        residuals: list[Any] = list(self.residuals)
+        for task, residual in zip(own, residuals, strict=True):
             row = tasks == self.config.tasks.index(task)
             if row.any():
                 weights = residual.added(weights, row)

@@ -57,4 +57,4 @@ class Replica:
     """One process that tags."""
 
 
-app = Replica.bind()
+app = Replica.bind()  # type: ignore[attr-defined]

@@ -159,7 +159,8 @@ async def whole(
     leaving = asyncio.ensure_future(_left(request))
     try:
         left = deadline - asyncio.get_running_loop().time()
-        await asyncio.wait({answers, leaving}, timeout=left, return_when="FIRST_COMPLETED")
+        either: set[asyncio.Future[Any]] = {answers, leaving}
+        await asyncio.wait(either, timeout=left, return_when="FIRST_COMPLETED")
         if answers.done():
             return answers.result()
         raise client_gone() if leaving.done() else too_late()

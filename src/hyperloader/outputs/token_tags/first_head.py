@@ -37,7 +37,7 @@ def fit_head(model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWin
         found.backward()
         return found
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)
     tables = (name for name, table in model.source.tables().items() if table.tags is not None)
     with torch.no_grad():
         for name in tables:
