@@ -92,6 +92,11 @@ class Service:
         self.process, self.port = process, port
         self._process = psutil.Process(process.pid)
 
+    def work(self) -> float:
+        """Seconds of processor time that it has used."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
     def memory(self) -> int:
         """MiB that it holds now."""
         return int(self._process.memory_info().rss >> 20)
@@ -140,48 +145,47 @@ def served(name: str) -> Iterator[Service]:
 
 
 def closed(tagger: Tagger, texts: list[Text], service: Service, seconds: float) -> dict[str, Any]:
-    """Throughput and latency, both sides in turns."""
-    rates: dict[str, list[float]] = {"service": [], "process": []}
-    medians: dict[str, list[float]] = {"service": [], "process": []}
+    """Throughput and latency, both sides in turns: by the clock, and of processor time."""
+    sides = ("service", "process")
+    rates, works, medians = ({side: list[float]() for side in sides} for _ in range(3))
     for _ in range(ROUNDS):
-        rates["process"].append(in_batches(tagger, texts, seconds))
-        rates["service"].append(asyncio.run(from_clients(service, texts, CLIENTS, seconds))[0])
-        medians["process"].append(statistics.median(one_by_one(tagger, texts, seconds / 3)))
-        found = asyncio.run(from_clients(service, texts, 1, seconds / 3))[1]
-        medians["service"].append(statistics.median(found))
-    rate = {side: statistics.median(values) for side, values in rates.items()}
-    median = {side: statistics.median(values) for side, values in medians.items()}
+        before = time.process_time()
+        done, spent = in_batches(tagger, texts, seconds)
+        rates["process"].append(done / spent)
+        works["process"].append(done / (time.process_time() - before))
+        before = service.work()
+        found, spent = asyncio.run(from_clients(service, texts, CLIENTS, seconds))
+        rates["service"].append(len(found) / spent)
+        works["service"].append(len(found) / (service.work() - before))
+        medians["process"].append(1000 * statistics.median(one_by_one(tagger, texts, seconds / 3)))
+        found, _ = asyncio.run(from_clients(service, texts, 1, seconds / 3))
+        medians["service"].append(1000 * statistics.median(found))
     return {
-        "texts_per_second": {side: round(value, 1) for side, value in rate.items()},
-        "throughput_ratio": round(
-            statistics.median(
-                a / b for a, b in zip(rates["service"], rates["process"], strict=True)
-            ),
-            3,
-        ),
-        "p50_ms": {side: round(1000 * value, 2) for side, value in median.items()},
-        "p50_ratio": round(
-            statistics.median(
-                a / b for a, b in zip(medians["service"], medians["process"], strict=True)
-            ),
-            3,
-        ),
-        "each_round": {
-            "texts_per_second": {s: [round(v, 1) for v in vs] for s, vs in rates.items()},
-            "p50_ms": {s: [round(1000 * v, 2) for v in vs] for s, vs in medians.items()},
-        },
+        "texts_per_second": compared(rates),
+        "texts_per_second_of_processor_time": compared(works),
+        "p50_ms": compared(medians),
     }
 
 
-def in_batches(tagger: Tagger, texts: list[Text], seconds: float) -> float:
-    """Texts per second of ``Tagger.tag`` in batches of 64."""
+def compared(rounds: dict[str, list[float]]) -> dict[str, Any]:
+    """Medians of both sides, of their ratio in each round, and all rounds."""
+    ratios = [a / b for a, b in zip(rounds["service"], rounds["process"], strict=True)]
+    return {
+        **{side: round(statistics.median(values), 2) for side, values in rounds.items()},
+        "ratio": round(statistics.median(ratios), 3),
+        "rounds": {side: [round(value, 2) for value in values] for side, values in rounds.items()},
+    }
+
+
+def in_batches(tagger: Tagger, texts: list[Text], seconds: float) -> tuple[int, float]:
+    """How many texts ``Tagger.tag`` tagged in batches of 64, and in how many seconds."""
     batches = [texts[i : i + BATCH] for i in range(0, len(texts), BATCH)]
     start, done = time.perf_counter(), 0
     for some in itertools.cycle(batches):
         tagger.tag([text for text, _ in some], [task for _, task in some])
         done += len(some)
         if (spent := time.perf_counter() - start) > seconds:
-            return done / spent
+            return done, spent
     raise AssertionError("there are no texts")
 
 
@@ -199,9 +203,10 @@ def one_by_one(tagger: Tagger, texts: list[Text], seconds: float) -> list[float]
 
 async def from_clients(
     service: Service, texts: list[Text], clients: int, seconds: float
-) -> tuple[float, list[float]]:
-    """Texts per second of so many clients together, and seconds of each request."""
-    stream, found = itertools.cycle(texts), []
+) -> tuple[list[float], float]:
+    """Seconds of each request of so many clients, and of all together."""
+    stream = itertools.cycle(texts)
+    found: list[float] = []
     start = time.perf_counter()
 
     async def client() -> None:
@@ -213,7 +218,7 @@ async def from_clients(
                 assert status == 200, body
 
     await asyncio.gather(*(client() for _ in range(clients)))
-    return len(found) / (time.perf_counter() - start), found
+    return found, time.perf_counter() - start
 
 
 async def overload(

@@ -24,7 +24,7 @@ LAYERS = (
     {"outputs"},
     {
         *("checkpoint", "onnx_checkpoint", "hub", "model_card", "tagging", "saving"),
-        *("task_part", "tagger_state", "tagger_tasks"),
+        *("task_part", "task_start", "tagger_state", "tagger_tasks"),
     },
     {"training"},
     {"evaluation", "tagger"},
@@ -45,6 +45,7 @@ TOGETHER = {
     "onnx_checkpoint": {"checkpoint", "model_card"},
     "saving": {"checkpoint", "onnx_checkpoint", "hub", "model_card", "tagging"},
     "task_part": {"checkpoint"},
+    "task_start": {"checkpoint", "task_part"},
     "tagger_state": {"tagging"},
     "tagger_tasks": {"checkpoint", "hub", "saving", "task_part"},
     "trust": {"builtin", "errors", "store", "yamls"},

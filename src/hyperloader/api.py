@@ -256,10 +256,11 @@ def _keys(settings: Sequence[str]) -> dict[str, str]:
 
 
 def _default_recipe(settings: Sequence[str]) -> str:
-    """That of the encoder, unless that is not there, or ``settings`` name another backbone, a tagger
-    on another one, or a method that does not attach to it."""
+    """That of the encoder, unless that is not there, or ``settings`` name another backbone, a
+    tagger on another one, or a method that does not attach to it."""
     named = _keys(settings)
-    if first := named.get("start"):
+    first = named.get("start", "null")
+    if first != "null":
         if hub.is_repository(first):
             first = str(hub.fetch(first))
         heads = read_config(checkpoint_folder(Path(first)))["output"] == "token_tags"

@@ -80,7 +80,7 @@ def save_onnx(
     fewer = output_of(model).codec(codec.tokenizer, labels, codec.config)
     name = model.backbone_name
     about = OnnxAbout(
-        config=model.config.model_copy(update={"tasks": chosen}),
+        config=model.config.for_tasks(chosen),
         tags={task: model.tags[task] for task in chosen},
         by_token=model.by_token,
         # Where it lay on this machine is nobody's business.

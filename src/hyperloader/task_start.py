@@ -68,4 +68,4 @@ def _random(row: Tensor, place: int, tags: int) -> Tensor:
     """Rows for so many ``tags`` (dimension ``place``), with the spread of those in ``row``."""
     shape = list(row.shape)
     shape[place] = tags
-    return torch.randn(shape) * row.std().nan_to_num(0.02)
+    return torch.randn(shape) * row.std(correction=0)

@@ -86,6 +86,22 @@ def test_a_long_request_does_not_make_a_short_one_wait_for_all_of_it(held: Held)
     assert turns == [1]
 
 
+def test_a_long_text_is_not_passed_over_for_short_ones(held: Held) -> None:
+    with serving(held, batch_tokens=40) as running:
+        first, _ = in_thread(running.tag, "one thing", "one")
+        waiting(running, held, 0)
+        threads = []
+        for i, text in enumerate(["a", "b" * 400, *"cdefghijklmnopqrstuvwxyz"]):
+            threads.append(in_thread(running.tag, text, "one"))
+            waiting(running, held, i + 1)
+        held.go.set()
+        for thread, _ in [(first, None), *threads]:
+            thread.join(PATIENCE)
+    assert [len(batch) for batch in held.batches[:3]] == [1, 1, 1]  # nor does it share a batch
+    assert held.batches[2] == ["b" * 400]
+    assert sum(map(len, held.batches)) == 27
+
+
 def test_a_full_queue_says_when_to_come_again(held: Held) -> None:
     with serving(held, max_queue=3, max_texts=3) as running:
         threads = [in_thread(running.tag, "one thing", "one")]
@@ -104,7 +120,7 @@ def test_a_full_queue_says_when_to_come_again(held: Held) -> None:
 
 
 def test_what_would_be_answered_too_late_is_not_taken(held: Held) -> None:
-    with serving(held, timeout=60) as running:
+    with serving(held, timeout=120) as running:
         running.service.batcher._tokens_per_second = 2.0  # as if it had been measured
         thread, _ = in_thread(running.tag, "one thing", "one")
         waiting(running, held, 0)

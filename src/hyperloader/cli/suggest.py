@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from hyperloader.cli.lines import Line, file_lines, standard_input, stream_lines
+from hyperloader.errors import ConfigError, DataError, unknown
 
 
 def suggest(
@@ -33,13 +34,13 @@ def suggest(
         typer.Option(metavar="FILE", help="Write them here for labelling; default: show them."),
     ] = None,
     to: Annotated[
-        str | None,
+        str,
         typer.Option(
             metavar="FORMAT",
-            help="What FILE is written as: label_studio, doccano, brat, jsonl, … (hyperloader data "
-            "formats lists all); default: jsonl.",
+            help="What FILE is written as: label-studio, doccano, brat, jsonl, … (hyperloader data "
+            "formats lists all).",
         ),
-    ] = None,
+    ] = "jsonl",
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
 ) -> None:
     """List the sentences of a pool that are most worth labelling, with the tagger's own answers.
@@ -52,15 +53,20 @@ def suggest(
 
       hyperloader suggest my-tagger --pool texts.txt --task support --count 20
 
-      hyperloader suggest my-tagger --pool texts.txt --task faq --out todo.json --to label_studio
+      hyperloader suggest my-tagger --pool texts.txt --task faq --out todo.json --to label-studio
 
       hyperloader add-task my-tagger --data todo.json --task faq --replace --out better
     """
     from hyperloader.cli.colours import coloured
+    from hyperloader.corpora.formats import written
     from hyperloader.corpora.writing import write_part
     from hyperloader.growing.suggest import suggest as suggested
     from hyperloader.tagger import Tagger
 
+    if to not in written():
+        raise ConfigError(unknown("format to write", to, written()))
+    if out is not None and out.exists() and not force:
+        raise DataError("exists already; name another place or add --force", out)
     tagger = Tagger.from_pretrained(run)
     found = suggested(tagger, (line.text() for line in _lines(pool)), task, count=count)
     console = Console(highlight=False, soft_wrap=True)
@@ -69,8 +75,8 @@ def suggest(
             console.print(f"{one.uncertainty:.3f}  ", coloured(one.tagged), sep="")
         return
     examples = [one.example for one in found]
-    losses = write_part(examples, out, to or "jsonl", force=force, lossy=True)
-    console.print(f"wrote {out} ({to or 'jsonl'}; {len(found):,} sentences)", markup=False)
+    losses = write_part(examples, out, to, force=force, lossy=True)
+    console.print(f"wrote {out} ({to}; {len(found):,} sentences)", markup=False)
     for field, number in losses.items():
         console.print(f"{to} does not hold {field}: lost in {number:,} sentences", markup=False)
 

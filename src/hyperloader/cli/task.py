@@ -26,7 +26,8 @@ Overwrite: TypeAlias = Annotated[
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Share a task as a small folder; add, remove and rename the tasks of a tagger.",
+    help="Share a task as a small folder; add, remove and rename the tasks of a tagger.\n\n"
+    "Example: hyperloader task add my-tagger support-task --out NEW",
 )
 
 

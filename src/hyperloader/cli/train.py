@@ -36,8 +36,8 @@ def train(
         typer.Option(
             "--from",
             metavar="TAGGER",
-            help="Go on from a trained tagger (builtin-minilm, a run, a folder, owner/name) instead "
-            "of an untrained model.",
+            help="Go on from a trained tagger (builtin-minilm, a run, a folder, owner/name) "
+            "instead of an untrained model.",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Short for --set seed=…")] = None,

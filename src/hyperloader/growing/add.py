@@ -38,7 +38,7 @@ RECIPE, RECIPES = "add-task", "growing"
 LEVELS = ("embedding", "residual", "all")
 RANK = 4
 # Without a number of steps from the user: every sentence so often, within these bounds.
-PASSES, FEWEST, MOST = 10, 200, 1500
+PASSES, FEWEST, MOST = 10, 150, 1500
 
 
 class Added(NamedTuple):
@@ -174,6 +174,8 @@ def grow(
     if out is not None:
         sources = [] if isinstance(tagger, Tagger) else _places(tagger)
         claim_target(out, Kind.CHECKPOINT, overwrite=overwrite, sources=sources)
+    if task is not None:
+        check_name(task)
     corpus = _corpus(data, task)
     if told := account([corpus]):
         bar.print(told, markup=False)

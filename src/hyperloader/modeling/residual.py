@@ -1,6 +1,7 @@
 """What a task that was added to a trained model has of its own on the generated weights."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,8 @@ class Residual(nn.Module):
     def forward(self) -> dict[Site, dict[str, Tensor]]:
         """The change of every weight, without a leading dimension."""
         found: dict[Site, dict[str, Tensor]] = {site: {} for some in self.sites for site in some}
-        for sites, shapes, own in zip(self.sites, self.shapes, self.groups, strict=True):
+        groups: Any = self.groups
+        for sites, shapes, own in zip(self.sites, self.shapes, groups, strict=True):
             for name, shape in shapes.items():
                 change = own[name + _UP] @ own[name + _DOWN] if len(shape) == 2 else own[name]
                 for site, part in zip(sites, change, strict=True):

@@ -109,7 +109,7 @@ class Batcher:
             raise stopping()
         if (
             self.texts + len(job.answers) > self.settings.max_queue
-            or self.seconds_left > self.settings.timeout / 2  # it would be answered too late
+            or self.seconds_left > self.settings.timeout / 4  # it might be answered too late
         ):
             what = f"{self.texts:,} texts are waiting, and {len(job.answers):,} more are too many"
             after = max(1, math.ceil(self.seconds_left))
@@ -169,10 +169,11 @@ class Batcher:
         room = self.settings.batch_tokens
         while turns and room > 0:
             job = turns.popleft()
+            if items and job.waiting[0].tokens > room:
+                break  # it keeps its place, and comes first next time
             del self._jobs[job]
             for _ in range(min(TURN, len(job.waiting))):
                 if items and job.waiting[0].tokens > room:
-                    room = 0
                     break
                 items.append(job.waiting.popleft())
                 room -= items[-1].tokens

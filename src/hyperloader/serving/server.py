@@ -66,6 +66,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=75,  # longer than clients and proxies keep one that is idle
                 timeout_graceful_shutdown=max(1, round(service.settings.drain)),
             )
         )

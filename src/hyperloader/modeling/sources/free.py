@@ -1,6 +1,7 @@
 """Weights that are parameters themselves: one set for all tasks, or one per task."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -100,9 +101,10 @@ class FreeParameters(WeightSource):
         """See :meth:`WeightSource.tables`."""
         if not self._per_task:
             return {}
+        groups: list[Any] = list(self.groups)
         return {
             f"groups.{i}.{name}": table
-            for i, group in enumerate(self.groups)
+            for i, group in enumerate(groups)
             for name, table in group.tables().items()
         }
 

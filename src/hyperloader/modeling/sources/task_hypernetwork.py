@@ -5,6 +5,7 @@ its input, so the weights of a whole stack come out of one product.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -138,8 +139,8 @@ class TaskHypernetwork(WeightSource):
 
     def generated(self) -> dict[Site, Shapes]:
         """See :meth:`WeightSource.generated`."""
-        made = (self.get_submodule(stack).generated() for stack in self.stacks)
-        return {site: shapes for found in made for site, shapes in found.items()}
+        stacks: list[Any] = [self.get_submodule(stack) for stack in self.stacks]
+        return {site: shapes for s in stacks for site, shapes in s.generated().items()}
 
     def forward(self, task_ids: Tensor) -> SiteWeights:
         """``task_ids`` (G,): weights with leading dimension G for every site, or 1 where all tasks
