@@ -101,7 +101,7 @@ class Client(_Asking):
         return self._mine(self._ask("GET", "/v1/tasks"))
 
     @overload
-    def tag(
+    def tag(  # type: ignore[overload-overlap]  # a str is one text, not a sequence of letters
         self,
         texts: str,
         task: str | None = None,
@@ -208,7 +208,7 @@ class AsyncClient(_Asking):
         return self._mine(await self._ask("GET", "/v1/tasks"))
 
     @overload
-    async def tag(
+    async def tag(  # type: ignore[overload-overlap]  # as above
         self,
         texts: str,
         task: str | None = None,
