@@ -15,6 +15,7 @@ import torch
 from bert_helpers import bert_tagger
 from encoders import KINDS, LABELS, SENTENCES, model_of, tokenizer_of
 from helpers import tiny_codec, tiny_model
+from hyperloader import errors
 from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import load_checkpoint
 from hyperloader.codec.codec import CodecConfig
@@ -22,7 +23,6 @@ from hyperloader.errors import CheckpointError, HyperloaderError, NotInstalledEr
 from hyperloader.modeling.modules.lora import Lora
 from hyperloader.modeling.quantised import quantise
 from hyperloader.outputs.token_tags.codec import TokenCodec
-from hyperloader.outputs.token_tags.onnx import model as runner
 from hyperloader.store import file_hash
 from hyperloader.tagger import Tagger
 from hyperloader.types import TaggedText
@@ -355,7 +355,7 @@ def test_a_package_that_is_not_there_is_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner, "find_spec", lambda name: None if name == package else name)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == package else name)
     message = rf"the package {package}, .*; pip install 'hyperloader\[onnx\]'"
     with pytest.raises(NotInstalledError, match=message):
         hyperloader.save_onnx(tmp_path / "onnx")
