@@ -135,6 +135,14 @@ def test_what_would_be_answered_too_late_is_not_taken(held: Held) -> None:
         assert running.tag("b", "one").status == 200
 
 
+def test_small_batches_do_not_tell_how_fast_it_is() -> None:
+    with serving(batch_tokens=100) as running:
+        running.tag("one thing", "one")
+        assert running.service.batcher._tokens_per_second == 0
+        running.tag(["one thing"] * 20, "one")
+        assert running.service.batcher._tokens_per_second > 0
+
+
 def test_only_so_many_requests_at_a_time(held: Held) -> None:
     with serving(held, max_requests=1) as running:
         thread, _ = in_thread(running.tag, "one thing", "one")

@@ -205,10 +205,9 @@ class Batcher:
             self._running = 0
         seconds = time.perf_counter() - start
         tokens = sum(item.tokens for item in items)
-        rate = tokens / seconds
-        self._tokens_per_second += (rate - self._tokens_per_second) * (
-            0.2 if self._tokens_per_second else 1
-        )
+        if tokens >= self.settings.batch_tokens / 2:  # a small one tells nothing of a full queue
+            before = self._tokens_per_second or tokens / seconds
+            self._tokens_per_second = before + 0.2 * (tokens / seconds - before)
         self.metrics.batch_texts.observe(len(items))
         self.metrics.batch_seconds.observe(seconds)
         self.metrics.tokens.labels(served.name).inc(tokens)
