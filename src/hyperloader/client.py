@@ -14,7 +14,7 @@ from itertools import count, islice
 from typing import Any, Self, overload
 from urllib.parse import urlsplit
 
-from hyperloader.errors import NotInstalledError, ServiceError, first_line, unknown
+from hyperloader.errors import ServiceError, check_installed, first_line, unknown
 from hyperloader.types import Alternative, TaggedSpan, TaggedText
 
 # What may be better in a moment: full, stopping (another one may answer at this address).
@@ -182,12 +182,9 @@ class AsyncClient(_Asking):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        try:
-            import httpx
-        except ImportError:
-            raise NotInstalledError(
-                "AsyncClient needs httpx; pip install 'hyperloader[serve]'"
-            ) from None
+        check_installed("asynchronous clients", "serve", ["httpx"])
+        import httpx
+
         self._client = httpx.AsyncClient(
             headers=self._headers, timeout=self.timeout, trust_env=False
         )

@@ -22,9 +22,7 @@ from hyperloader.outputs.token_tags.codec import TokenCodec
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.rows import pack
 from hyperloader.tagger import Tagger
-from hyperloader.training.loop import Trainer
-from hyperloader.training.start import resume_run
-from training_helpers import assert_same_tensors, corpora, make_trainer
+from training_helpers import assert_resumes, make_trainer
 
 TEXTS, TASKS = [s[0] for s in SENTENCES], [s[1] for s in SENTENCES]
 HEADS = ("text", "text+free", "generated+text")
@@ -216,12 +214,4 @@ def test_training_resumes_bit_for_bit_and_trains_the_head(head: str, tmp_path: P
     trainer.train()
     moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert names <= moved <= set(model.trainable_names())
-
-    def cut(trainer: Trainer) -> None:
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        make_trainer(tmp_path / "cut", harm=(3, cut), **settings).train()
-    resume_run(tmp_path / "cut", corpora()).train()
-    last = "checkpoints/step-00000004"
-    assert_same_tensors(tmp_path / "whole" / last, tmp_path / "cut" / last)
+    assert_resumes(tmp_path / "whole", tmp_path / "cut", **settings)

@@ -23,9 +23,12 @@ from hyperloader.outputs.registry import output_of
 from hyperloader.outputs.token_tags.label_sets import LabelSet, asked, random_set
 from hyperloader.outputs.token_tags.label_vectors import label_vectors
 from hyperloader.tagger import Tagger
-from hyperloader.training.loop import Trainer
-from hyperloader.training.start import resume_run
-from training_helpers import assert_same_tensors, cli, corpora, losses, make_trainer, refused
+from training_helpers import (
+    assert_resumes,
+    cli,
+    make_trainer,
+    refused,
+)
 
 ZERO: dict[str, Any] = {"head": "text", "train_backbone": "none", "task_embeddings": "shared"}
 NAMES = ("fromloc.city_name", "toloc.city_name", "artist", "music_item", "date")
@@ -239,16 +242,7 @@ def test_it_is_trained_resumed_and_asked_from_the_command_line(tmp_path: Path) -
         "data": {"batches": "mixed"},
     }
     make_trainer(tmp_path / "whole", **settings).train()
-
-    def cut(trainer: Trainer) -> None:
-        raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        make_trainer(tmp_path / "cut", harm=(3, cut), **settings).train()
-    resume_run(tmp_path / "cut", corpora()).train()
-    last = "checkpoints/step-00000004"
-    assert losses(tmp_path / "whole") == losses(tmp_path / "cut")
-    assert_same_tensors(tmp_path / "whole" / last, tmp_path / "cut" / last)
+    assert_resumes(tmp_path / "whole", tmp_path / "cut", **settings)
     given = ("tag", tmp_path / "whole", "--label", "dish", "--label", "opening hours")
     done = cli(*given, "--json", "a table for two")
     assert done.code == 0, done.err

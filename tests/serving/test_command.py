@@ -132,9 +132,9 @@ def test_what_cannot_be_served_is_one_line(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_extra_is_named(run: Path) -> None:
-    with mock.patch("hyperloader.cli.serve.find_spec", return_value=None):
+    with mock.patch("hyperloader.errors.find_spec", return_value=None):
         said = refused("serve", run)
-    assert "needs fastapi" in said
+    assert "need the package fastapi" in said
     assert "pip install 'hyperloader[serve]'" in said
 
 

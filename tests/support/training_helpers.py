@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+import pytest
 import torch
 
 from hyperloader.cli.main import main
@@ -22,7 +23,7 @@ from hyperloader.corpora.writing import write_corpus
 from hyperloader.evaluation.evaluate import f1_evaluator
 from hyperloader.modeling.pretrained import read_tensors
 from hyperloader.training.loop import Trainer
-from hyperloader.training.start import start_run
+from hyperloader.training.start import resume_run, start_run
 
 torch.set_num_threads(1)
 # What is compared bit by bit is compared on the CPU, also where there is more.
@@ -139,6 +140,21 @@ def assert_same_tensors(one: Path, other: Path) -> None:
     assert any(name.startswith("model.") for name in ours)
     different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
     assert not different
+
+
+def assert_resumes(whole: Path, cut: Path, **settings: Any) -> None:
+    """A run of four steps that is cut after the third and resumed ends as ``whole``, which was not,
+    bit by bit."""
+
+    def harm(trainer: Trainer) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        make_trainer(cut, harm=(3, harm), **settings).train()
+    resume_run(cut, corpora()).train()
+    last = "checkpoints/step-00000004"
+    assert losses(whole) == losses(cut)
+    assert_same_tensors(whole / last, cut / last)
 
 
 class Outcome(NamedTuple):

@@ -71,7 +71,7 @@ def add_task(
         bool, typer.Option("--overwrite", help="Replace a checkpoint that NEW holds.")
     ] = False,
 ) -> None:
-    """Teach a trained tagger one task more, in a minute, and leave the old ones as they are.
+    """Teach a trained tagger one task more, and leave the old ones as they are.
 
     The backbone, the hypernetwork and all old tasks are frozen: at the levels embedding and
     residual every old task keeps its answers and scores to the last bit. TAGGER itself is not

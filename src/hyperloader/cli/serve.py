@@ -1,13 +1,12 @@
 """``hyperloader serve``: a tagger as a service."""
 
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from hyperloader.builtin import BUILTIN
-from hyperloader.errors import ConfigError, NotInstalledError
+from hyperloader.errors import ConfigError, check_installed
 
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 _LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -102,10 +101,7 @@ def serve(
 
       hyperloader tag --url http://localhost:8000 --task restaurant "a table for two at noon"
     """
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise NotInstalledError(
-            f"the service needs {', '.join(missing)}; pip install 'hyperloader[serve]'"
-        )
+    check_installed("services", "serve", _NEEDED)
     from hyperloader.serving.logs import set_up
     from hyperloader.serving.server import Server, Service, listen, url_of
     from hyperloader.serving.settings import Settings, keys_of

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -99,14 +99,8 @@ class RandomSetsLoss(TagLoss):
         ConfigError: as :class:`TagLoss`, or a model that cannot be asked for other labels.
     """
 
-    def __init__(
-        self,
-        model: TokenTagger,
-        codec: TokenCodec,
-        smoothing: float = 0.0,
-        consistency: float = 0.0,
-    ) -> None:
-        super().__init__(model, codec, smoothing, consistency)
+    def __init__(self, model: TokenTagger, *given: Any) -> None:
+        super().__init__(model, *given)
         check_zero_shot(model)
         self._vectors: dict[str, Tensor] = {}  # of texts that were asked for before
 
