@@ -117,6 +117,11 @@ def ways(
 
     def trained(way: str, **options: Any) -> Callable[[], Tagger]:
         out = given.work / f"{few.name}-{count}-{seed}-{way}"
+        if given.steps:  # the recipe's own warming up and validations are those of a long run
+            options["settings"] = {
+                "training.warmup_steps": max(1, given.steps // 10),
+                "validation.every": given.steps,
+            }
         return lambda: hyperloader.train(
             {few.name: few}, out=out, seed=seed, steps=given.steps, progress=False, **options
         )

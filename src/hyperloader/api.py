@@ -310,8 +310,12 @@ def _calibrate(run: Path, corpora: Mapping[str, Corpus], device: str, console: C
         console.print(f"not calibrated: {count} validation sentences, and it takes {ENOUGH}")
         return
     tagger = Tagger.from_pretrained(run, device, tagging_only=False)
-    with console.status("calibrating"):
-        found = calibrate_tagger(tagger, run, corpora)
+    if not console.is_terminal:
+        console.print("calibrating on validation sentences")
+    with console.status("calibrating") as status:
+        found = calibrate_tagger(
+            tagger, run, corpora, tell=lambda task: status.update(f"calibrating {task}")
+        )
     for name, task in found.tasks.items():
         console.print(outcome(name, task), markup=False, soft_wrap=True)
     console.print(

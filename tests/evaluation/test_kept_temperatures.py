@@ -127,9 +127,9 @@ def test_no_sentence_is_judged_at_a_temperature_that_it_was_fitted_with(
     kept: list[GoldScores] = []
     real = module.fit_temperature
 
-    def fit(gold: Sequence[GoldScores]) -> float:
+    def fit(gold: Sequence[GoldScores], near: float) -> float:
         fits.append(frozenset().union(*(known[id(part)] for part in gold)))
-        return real(gold)
+        return real(gold, near)
 
     monkeypatch.setattr(module, "fit_temperature", fit)
     monkeypatch.setattr(module, "predict", world.predict)

@@ -22,7 +22,7 @@ from hyperloader.outputs.loss import WindowLoss
 # Stands for minus infinity, a multiple of which by 0 is not a number.
 NEVER = -1e30
 # Windows of a batch that gold scores are computed of.
-BATCH = 32
+BATCH = 64
 
 M = TypeVar("M", bound=AttachedModel)
 C = TypeVar("C", bound=Codec)
