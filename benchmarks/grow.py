@@ -2,14 +2,14 @@
 
 Run: OMP_NUM_THREADS=1 python benchmarks/grow.py --data DIR --out FILE.json --work FOLDER
 [--held-out restaurant ...] [--base RUN] [--counts 10 50 100 500 0] [--seeds 42] [--base-steps 1500]
-[--steps N] [--levels embedding residual all] [--test 0] [--recipe minilm].
+[--steps N] [--levels embedding residual all] [--test 0] [--compared 100] [--recipe minilm].
 
 Each of the tasks --held-out (default: every task of DIR in turn) is left out, a base is trained on
 the others (--base names one that is there) and then the task is learnt from as many of its training
 sentences as --counts says (0: all), a tenth more for validation: added at each of the levels, by
 ``train --from`` the base, and alone from an untrained hypernetwork. Of each way the F1 on test
 sentences (--test: so many, 0 all), the seconds, the bytes of the task as a folder, and whether the
-old tasks' answers on a hundred test sentences have stayed the same.
+old tasks' answers on --compared of their test sentences (0: all) have stayed the same.
 """
 
 import argparse
@@ -24,12 +24,10 @@ import hyperloader
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.splits import draw
-from hyperloader.evaluation.evaluate import evenly, some_of
+from hyperloader.evaluation.evaluate import evenly
 from hyperloader.experiments.run.environment import environment
 from hyperloader.store import write_text
 from hyperloader.tagger import Tagger
-
-COMPARED = 100  # test sentences of the old tasks together whose answers are compared
 
 
 def main() -> None:
@@ -45,6 +43,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of every way; default: each one's own")
     parser.add_argument("--levels", nargs="*", default=["embedding", "residual", "all"])
     parser.add_argument("--test", type=int, default=0, help="test sentences; 0: all")
+    parser.add_argument("--compared", type=int, default=100, help="of old tasks; 0: all")
     parser.add_argument("--recipe", default="minilm", help="of the base and of training alone")
     given = parser.parse_args()
     corpora = load_corpora(given.data)
@@ -76,7 +75,7 @@ def learnt(
     test = corpus.splits["test"]
     test = evenly(test, given.test or len(test))
     before = Tagger.from_pretrained(base)
-    old = answers(before, others)
+    old = answers(before, others, given.compared)
     for count in given.counts:
         for seed in given.seeds:
             few = part_of(corpus, count, seed)
@@ -94,7 +93,7 @@ def learnt(
                     "f1": score.average["default"]["f1"],
                     "seconds": round(seconds, 1),
                     "bytes": own_bytes(tagger, corpus.name, given.work) if kept else None,
-                    "old tasks changed": share_changed(answers(tagger, others), old)
+                    "old tasks changed": share_changed(answers(tagger, others, given.compared), old)
                     if kept
                     else None,
                 }
@@ -144,12 +143,12 @@ def part_of(corpus: Corpus, count: int, seed: int) -> Corpus:
     return replace(corpus, splits=splits)
 
 
-def answers(tagger: Tagger, corpora: Mapping[str, Corpus]) -> list[Any]:
-    """What a tagger finds, and how sure it is, in some test sentences of every task."""
-    count = max(1, COMPARED // len(corpora))
+def answers(tagger: Tagger, corpora: Mapping[str, Corpus], compared: int) -> list[Any]:
+    """What a tagger finds, and how sure it is, in so many test sentences of all tasks together."""
+    tests = {name: corpus.splits["test"] for name, corpus in corpora.items()}
     return [
-        tagger.tag_words([e.words for e in some_of(corpus, "test", count).splits["test"]], name)
-        for name, corpus in corpora.items()
+        tagger.tag_words([e.words for e in evenly(test, compared // len(tests) or len(test))], name)
+        for name, test in tests.items()
     ]
 
 

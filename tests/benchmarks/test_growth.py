@@ -56,18 +56,17 @@ def test_values_reach_as_far_as_is_promised() -> None:
     }
 
 
-def test_more_words_and_rows_take_longer_more_tasks_hardly() -> None:
-    rows = {
-        axis: measure_growth(axis, shape="tiny", values=values, repeats=1).rows
-        for axis, values in (("words", (8, 128)), ("batch", (1, 32)), ("tasks", (1, 100)))
-    }
-    assert rows["words"][0].ratios["growth"] == 1
-    assert rows["words"][1].ratios["growth"] > 1.5
-    assert rows["batch"][1].ratios["growth"] > 1.5
-    assert rows["tasks"][1].ratios["growth"] < 3
-    assert (
-        rows["tasks"][1].seconds["making a decoder"] > rows["tasks"][0].seconds["making a decoder"]
-    )
+@pytest.mark.parametrize(
+    ("axis", "values"), [("words", (8, 16)), ("batch", (1, 3)), ("tasks", (1, 4))]
+)
+def test_every_value_has_a_row_and_the_first_is_what_others_are_compared_with(
+    axis: str, values: tuple[int, int]
+) -> None:
+    rows = measure_growth(axis, shape="tiny", values=values, repeats=1).rows
+    assert [row.value for row in rows] == list(values)
+    assert rows[0].ratios["growth"] == 1
+    assert all(second > 0 for row in rows for second in row.seconds.values())
+    assert ("making a decoder" in rows[0].seconds) == (axis == "tasks")
 
 
 def test_the_command_shows_each_value(tmp_path: Path) -> None:

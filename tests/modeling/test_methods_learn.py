@@ -35,12 +35,16 @@ LEARNING: dict[str, dict[str, Any]] = {
         "training.learning_rate": 5e-3,
         "training.backbone_learning_rate": 2e-3,
         "training.steps": 800,
+        "training.batch_size": 16,
         "dropout": 0.1,
         "model.train_backbone": "all",
     },
     "adapter": {"training.learning_rate": 3e-3},
-    "adapter-dagger": {"training.learning_rate": 3e-3},
+    "adapter-dagger": {"training.learning_rate": 3e-3, "training.batch_size": 16},
     "hyperdecoder": {"training.learning_rate": 2e-3, "training.steps": 120},
+    "hyperformer": {"training.batch_size": 16},
+    "hyperformer++": {"training.batch_size": 16},
+    "hyperlora": {"training.batch_size": 16},
 }
 
 
@@ -97,7 +101,7 @@ def test_it_beats_the_most_frequent_tag(
     values: dict[str, Any] = {
         "training.learning_rate": 1e-3,
         "training.steps": 80,
-        "training.batch_size": 16,
+        "training.batch_size": 8,
         "training.warmup_steps": 5,
         "training.precision": "float32",
         **LEARNING.get(method, {}),

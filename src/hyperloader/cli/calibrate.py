@@ -27,7 +27,7 @@ def calibrate(
     ] = None,
     sentences: Annotated[
         int, typer.Option(min=1, help="Validation sentences per task, at most.")
-    ] = 1000,
+    ] = 500,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
     device: Annotated[str | None, typer.Option(help="Such as cuda; default: the CPU.")] = None,
 ) -> None:
