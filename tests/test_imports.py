@@ -50,6 +50,7 @@ TOGETHER = {
     "tagger_tasks": {"checkpoint", "hub", "saving", "task_part"},
     "trust": {"builtin", "errors", "store", "yamls"},
     "tagger": {"evaluation"},
+    "serving": {"integrations"},
     "benchmarks": {"experiments"},
 }
 # What reproduces the paper or measures is not needed for tagging and training.

@@ -11,6 +11,7 @@ from corpus_files import read, surfaces, write
 from hyperloader.errors import HyperloaderError
 from hyperloader.integrations.label_studio import app
 from hyperloader.tagger import Tagger
+from serving_helpers import serving
 
 CONFIG = """<View>
   <Labels name="slots" toName="question">
@@ -113,3 +114,24 @@ def test_some_tasks_alone(tagger: Tagger) -> None:
     assert client.get("/restaurant/health").status_code == 404
     with pytest.raises(HyperloaderError, match="unknown task"):
         app(tagger, ["music"])
+
+
+def test_a_service_has_it_for_all_its_tasks(tagger: Tagger) -> None:
+    with serving(tagger) as running:
+        found = running.ask("/label-studio/restaurant/predict", asked(TEXTS))
+        assert found.status == 200
+        answered = json.loads(found.body)["results"]
+        alone = TestClient(app(tagger)).post("/restaurant/predict", json=asked(TEXTS)).json()
+        assert shown(answered) == shown(alone["results"])
+        assert running.ask("/label-studio/movie/health").status == 200
+        assert running.ask("/label-studio/music/health").error == (422, "unknown_task")
+        bad = running.ask("/label-studio/restaurant/predict", asked(["x"], "<View/>"))
+        assert bad.status == 400
+
+
+def shown(results: list[Any]) -> list[Any]:
+    """Spans and their places, without ids and the last digits of scores."""
+    return [
+        [(r["value"], pytest.approx(r["score"], abs=1e-5)) for r in each["result"]]
+        for each in results
+    ]

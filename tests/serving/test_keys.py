@@ -1,5 +1,6 @@
 """Who may ask, and who may change what is served."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,18 @@ def guarded() -> Iterator[Running]:
 
 
 @pytest.mark.parametrize(
-    "header", [None, "Bearer", "Bearer wrong", "Bearer first,second", "Basic first", "first"]
+    "header",
+    [
+        *(None, "Bearer", "Bearer wrong", "Bearer first,second", "first"),
+        *("Basic first", "Basic " + b64encode(b"first:wrong").decode(), "Basic Zmlyc3Q="),
+    ],
 )
 def test_without_a_key_nothing_is_told(guarded: Running, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
-    for path, value in (("/v1/tag", b"no JSON"), ("/v1/tasks", None), ("/metrics", None)):
+    for path, value in (
+        *(("/v1/tag", b"no JSON"), ("/v1/tasks", None), ("/metrics", None)),
+        *(("/label-studio/one/predict", b"no JSON"), ("/label-studio/one/health", None)),
+    ):
         refused = guarded.ask(path, value, **headers)
         assert refused.error == (401, "unauthorized")
         assert refused.headers["WWW-Authenticate"] == "Bearer"
@@ -41,7 +49,8 @@ def test_without_a_key_nothing_is_told(guarded: Running, header: str | None) -> 
 
 def test_any_key_opens_it_and_so_does_the_admins(guarded: Running) -> None:
     for key in ("first", "second", "boss"):
-        for header in (f"Bearer {key}", f"bearer {key}"):
+        password = b64encode(f"anybody:{key}".encode()).decode()  # as Label Studio sends it
+        for header in (f"Bearer {key}", f"bearer {key}", f"Basic {password}"):
             assert guarded.ask("/v1/tasks", Authorization=header).status == 200
 
 

@@ -2,11 +2,12 @@
 
 What Label Studio asks of a backend is four addresses (``/health``, ``/setup``, ``/predict``,
 ``/webhook``). Here they are routes of FastAPI, for each task below its name, to run alone
-(:func:`app`) or beside others (:func:`router`). docs/integrations/annotation-tools.md.
+(:func:`app`) or beside others (:func:`router`); ``hyperloader serve`` has them below
+``/label-studio``. docs/integrations/annotation-tools.md.
 """
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hyperloader import __version__
 from hyperloader.corpora.formats.label_studio import result
-from hyperloader.errors import DataError, HyperloaderError
+from hyperloader.errors import DataError, HyperloaderError, unknown
 from hyperloader.tagger import Tagger
 from hyperloader.types import TaggedText
 
@@ -114,11 +115,16 @@ def router(tagger: Tagger, tasks: Sequence[str] | None = None) -> APIRouter:
 
     In Label Studio the backend's address is then that of the server with ``/TASK``.
     """
-    routes = APIRouter(tags=["label-studio"])
-    for task in tasks or tagger.tasks:
+    known = tuple(tasks or tagger.tasks)
+    for task in known:
         tagger.labels(task)
-        routes.include_router(_of_task(tagger, task), prefix=f"/{task}")
-    return routes
+
+    def find(task: str) -> Tagger:
+        if task not in known:
+            raise HTTPException(404, unknown("task", task, known))
+        return tagger
+
+    return add_routes(APIRouter(), find)
 
 
 def app(tagger: Tagger, tasks: Sequence[str] | None = None) -> FastAPI:
@@ -128,36 +134,49 @@ def app(tagger: Tagger, tasks: Sequence[str] | None = None) -> FastAPI:
     return made
 
 
-def _of_task(tagger: Tagger, task: str) -> APIRouter:
-    routes, version = APIRouter(), f"hyperloader-{__version__}-{task}"
+def add_routes(routes: APIRouter, find: Callable[[str], Tagger]) -> APIRouter:
+    """``routes`` with the backend's addresses below ``/TASK``.
 
-    @routes.get("/")
-    @routes.get("/health")
-    def health() -> Record:
+    Args:
+        find: what tags the task of a name; it raises what the server answers where there is none.
+    """
+    tags: list[Any] = ["label-studio"]
+
+    @routes.get("/{task}/", tags=tags)
+    @routes.get("/{task}/health", tags=tags)
+    def health(task: str) -> Record:
         """Whether it is there."""
+        find(task)
         return {"status": "UP", "model_class": "hyperloader"}
 
-    @routes.post("/setup")
-    def setup(asked: SetUp) -> Record:
+    @routes.post("/{task}/setup", tags=tags)
+    def setup(task: str, asked: SetUp) -> Record:
         """Label Studio says which project it is; the configuration is checked."""
+        find(task)
         _names(asked.label_config)
-        return {"model_version": version}
+        return {"model_version": _version(task)}
 
-    @routes.post("/predict")
-    def predictions(asked: Asked) -> Record:
-        """A prediction for every task."""
+    @routes.post("/{task}/predict", tags=tags)
+    def predictions(task: str, asked: Asked) -> Record:
+        """A prediction for every task of Label Studio's, which is a text."""
+        tagger, version = find(task), _version(task)
         try:
             found = predict(tagger, task, asked.tasks, _names(asked.label_config), version)
         except HyperloaderError as error:
             raise HTTPException(400, str(error)) from error
         return {"results": found, "model_version": version}
 
-    @routes.post("/webhook", status_code=201)
-    def webhook(event: Record) -> Record:
+    @routes.post("/{task}/webhook", status_code=201, tags=tags)
+    def webhook(task: str, event: Record) -> Record:
         """Label Studio tells what people did; the tagger is not trained by it."""
+        find(task)
         return {}
 
     return routes
+
+
+def _version(task: str) -> str:
+    return f"hyperloader-{__version__}-{task}"
 
 
 def _names(config: str | None) -> Names:
