@@ -2,14 +2,15 @@
 
 Run: OMP_NUM_THREADS=1 python benchmarks/grow.py --data DIR --out FILE.json --work FOLDER
 [--held-out restaurant ...] [--base RUN] [--counts 10 50 100 500 0] [--seeds 42] [--base-steps 1500]
-[--steps N] [--levels embedding residual all] [--test 0] [--compared 100] [--recipe minilm].
+[--steps N] [--ways "add-task residual" train ...] [--part test] [--scored 0] [--compared 100]
+[--recipe minilm].
 
 Each of the tasks --held-out (default: every task of DIR in turn) is left out, a base is trained on
 the others (--base names one that is there) and then the task is learnt from as many of its training
-sentences as --counts says (0: all), a tenth more for validation: added at each of the levels, by
-``train --from`` the base, and alone from an untrained hypernetwork. Of each way the F1 on test
-sentences (--test: so many, 0 all), the seconds, the bytes of the task as a folder, and whether the
-old tasks' answers on --compared of their test sentences (0: all) have stayed the same.
+sentences as --counts says (0: all), a tenth more for validation, in each of --ways: added at a
+level, by ``train --from`` the base, and alone from an untrained hypernetwork. Of each way the F1 on
+sentences of --part (--scored: so many, 0 all), the seconds, the bytes of the task as a folder, and
+whether the old tasks' answers on --compared of their test sentences (0: all) have stayed the same.
 """
 
 import argparse
@@ -26,8 +27,11 @@ from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.splits import draw
 from hyperloader.evaluation.evaluate import evenly
 from hyperloader.experiments.run.environment import environment
+from hyperloader.growing.add import LEVELS
 from hyperloader.store import write_text
 from hyperloader.tagger import Tagger
+
+WAYS = (*(f"add-task {level}" for level in LEVELS), "train --from", "train")
 
 
 def main() -> None:
@@ -41,8 +45,9 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--base-steps", type=int, default=1500)
     parser.add_argument("--steps", type=int, help="of every way; default: each one's own")
-    parser.add_argument("--levels", nargs="*", default=["embedding", "residual", "all"])
-    parser.add_argument("--test", type=int, default=0, help="test sentences; 0: all")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--part", choices=["validation", "test"], default="test")
+    parser.add_argument("--scored", type=int, default=0, help="sentences of that part; 0: all")
     parser.add_argument("--compared", type=int, default=100, help="of old tasks; 0: all")
     parser.add_argument("--recipe", default="minilm", help="of the base and of training alone")
     given = parser.parse_args()
@@ -72,8 +77,8 @@ def learnt(
     corpus: Corpus, others: Mapping[str, Corpus], base: Path, given: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """A row for each number of sentences, seed and way."""
-    test = corpus.splits["test"]
-    test = evenly(test, given.test or len(test))
+    part = corpus.splits[given.part]
+    scored = {corpus.name: {"test": evenly(part, given.scored or len(part))}}
     before = Tagger.from_pretrained(base)
     old = answers(before, others, given.compared)
     for count in given.counts:
@@ -83,7 +88,7 @@ def learnt(
                 started = time.monotonic()
                 tagger = learn()
                 seconds = time.monotonic() - started
-                score = tagger.evaluate({corpus.name: {"test": test}})
+                score = tagger.evaluate(scored)
                 kept = set(others) <= set(tagger.tasks)
                 yield {
                     "task": corpus.name,
@@ -125,11 +130,12 @@ def ways(
             {few.name: few}, out=out, seed=seed, steps=given.steps, progress=False, **options
         )
 
-    return {
-        **{f"add-task {level}": added(level) for level in given.levels},
+    every = {
+        **{f"add-task {level}": added(level) for level in LEVELS},
         "train --from": trained("from", start=base),
         "train": trained("alone", recipe=given.recipe),
     }
+    return {way: every[way] for way in given.ways}
 
 
 def part_of(corpus: Corpus, count: int, seed: int) -> Corpus:

@@ -22,7 +22,7 @@ def test_it_runs_and_old_tasks_have_not_changed(
     arguments = [
         *("grow.py", "--data", write_data(tmp_path / "data"), "--out", out, "--work", work),
         *("--recipe", tmp_path / "small.yaml", "--held-out", "dining", "--counts", 6),
-        *("--base-steps", 2, "--steps", 2, "--test", 4),
+        *("--base-steps", 2, "--steps", 2, "--scored", 4),
     ]
     monkeypatch.setattr("sys.argv", [str(argument) for argument in arguments])
     runpy.run_path(str(ROOT / "benchmarks" / "grow.py"), run_name="__main__")
