@@ -50,7 +50,7 @@ def add_task(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Default: 150, and more with more than 240 sentences.")
+        int | None, typer.Option(help="Default: 50 (on a T5 150), and more with many sentences.")
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Train for so many minutes instead of a number of steps.")

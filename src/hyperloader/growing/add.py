@@ -37,8 +37,9 @@ from hyperloader.training.setup import TrainingData, check_labels, encode, selec
 RECIPE, RECIPES = "add-task", "growing"
 LEVELS = ("embedding", "residual", "all")
 RANK = 4
-# Without a number of steps from the user: every sentence so often, within these bounds.
-PASSES, FEWEST, MOST = 10, 150, 1500
+# Without a number of steps from the user: every sentence so often, within these bounds. A head
+# begins fitted to the sentences, so that it takes fewer.
+PASSES, FEWEST, FEWEST_WITHOUT_HEAD, MOST = 10, 50, 150, 1500
 
 
 class Added(NamedTuple):
@@ -181,7 +182,9 @@ def grow(
         bar.print(told, markup=False)
     before = tagger if isinstance(tagger, Tagger) else Tagger.from_pretrained(tagger)
     part = _part(before, corpus, level, replacing)
-    recipe = recipe if fixed_steps else _lasting(recipe, len(corpus.splits["train"]))
+    if not fixed_steps:
+        fewest = FEWEST if whole(before.model).head_names() else FEWEST_WITHOUT_HEAD
+        recipe = _lasting(recipe, len(corpus.splits["train"]), fewest)
     torch.manual_seed(recipe.seed)
     base = _to_train(before)
     begun, encoded = _begin(base, part, corpus, recipe, replacing)
@@ -260,10 +263,10 @@ def _part(tagger: Tagger, corpus: Corpus, level: str, replacing: bool) -> TaskPa
     return TaskPart(name, labels, TaskWeights({}, rank=rank), marks)
 
 
-def _lasting(recipe: Recipe, sentences: int) -> Recipe:
-    """``recipe`` with as many steps as so many ``sentences`` are worth."""
+def _lasting(recipe: Recipe, sentences: int, fewest: int) -> Recipe:
+    """``recipe`` with as many steps as so many ``sentences`` are worth, ``fewest`` at least."""
     wanted = -(-PASSES * sentences // recipe.training.batch_size)
-    steps = min(MOST, max(FEWEST, wanted))
+    steps = min(MOST, max(fewest, wanted))
     training = recipe.training.model_copy(update={"steps": steps})
     return recipe.model_copy(update={"training": training})
 
