@@ -105,6 +105,7 @@ def test_the_openapi_document_describes_what_is_there(running: Running) -> None:
     assert set(document["paths"]) == {
         *("/v1/tag", "/v1/tasks", "/v1/tasks/{name}", "/v1/models", "/v1/models/{name}"),
         *("/health", "/health/live", "/health/ready", "/metrics"),
+        *(f"/label-studio/{{task}}/{end}" for end in ("", "health", "setup", "predict", "webhook")),
     }
     tag = document["paths"]["/v1/tag"]["post"]
     assert {"200", "400", "401", "413", "422", "429", "500", "503", "504"} <= set(tag["responses"])
