@@ -36,7 +36,10 @@ def test_generate_under_the_grammar_finds_what_the_decoder_finds() -> None:
     assert result.mixed_over_single is not None
     assert result.memory_ratio is None  # nobody can make this subject again
     for measurement in result.measurements:
-        assert measurement.ratios["generate / decoder"] > 0
+        seconds = measurement.seconds
+        assert measurement.ratios["generate / decoder"] == pytest.approx(
+            seconds["generate"] / seconds["decoder"]
+        )
         assert set(measurement.seconds) >= {
             "decoder", "decoder warm", "generate", "constrained generate", "pass",
             "pass with vocabulary",

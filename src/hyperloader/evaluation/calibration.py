@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 # A task with fewer sentences takes the temperature of all tasks together; with fewer in all
 # nothing is fitted, since a handful of right answers would make every score 1.
 ENOUGH = 50
-# Sentences of a task that a temperature is fitted on, and that spans are predicted in, at most.
-FITTED, MEASURED = 500, 500
+# Sentences of a task that a temperature is fitted on and judged by, at most.
+SENTENCES = 500
 FOLDS = 5
 COLDEST, HOTTEST = 0.1, 10.0
 # Of a temperature's logarithm: how far the first step goes, and how well it is to be known.
@@ -50,7 +50,7 @@ def calibrate_tagger(
     path: Path,
     corpora: Mapping[str, Corpus],
     *,
-    sentences: int = FITTED,
+    sentences: int = SENTENCES,
     tell: Callable[[str], None] = lambda task: None,
 ) -> Calibration:
     """Fit ``tagger`` on the validation parts of ``corpora`` and write what was found into the
@@ -103,7 +103,7 @@ def calibrate(
     validation: Mapping[str, Sequence[Example]],
     *,
     source: str,
-    sentences: int = FITTED,
+    sentences: int = SENTENCES,
     tell: Callable[[str], None] = lambda task: None,
 ) -> Calibration:
     """Fit a temperature for every task of ``validation``, and keep it where it helps.
@@ -140,12 +140,7 @@ def calibrate(
         tagged = [
             example
             for part, temperature in zip(folds[name], temperatures, strict=True)
-            for example in predict(
-                model,
-                codec,
-                evenly(part, MEASURED // FOLDS),
-                temperatures={name: temperature},
-            )
+            for example in predict(model, codec, part, temperatures={name: temperature})
         ]
         return total / max(_decisions(gold[name]), 1), tagged
 
@@ -209,7 +204,7 @@ def fit_temperature(gold: Sequence[Gold], near: float = 1.0) -> float:
             following = at - math.copysign(FIRST_STEP, slope)
         elif slope != before[1]:
             following = at - slope * (at - before[0]) / (slope - before[1])
-        else:
+        else:  # as flat as numbers are: halve
             following = high
         before = at, slope
         if abs(following - at) <= EXACT:
