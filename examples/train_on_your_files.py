@@ -1,9 +1,11 @@
-"""Train on labelled sentences, score, save, and tag with what was saved.
+# %% [markdown]
+# # Train on your own sentences
+#
+# A corpus is a folder with files in any of the usual formats (CoNLL, JSONL, CSV, brat, ...), or a
+# mapping such as this one. These sentences are made up and the training is far too short: leave
+# out `recipe` and `steps`, and the best installed backbone learns for as long as its recipe says.
 
-Here the sentences are made up and the training is far too short; a folder with files in any known
-format does as well as a mapping, and a recipe's own number of steps is the default.
-"""
-
+# %%
 import hyperloader
 
 CITIES = ("oslo", "lima", "cairo", "quito", "turin", "osaka")
@@ -20,9 +22,18 @@ tagger = hyperloader.train(
     calibrate=False,
     progress=False,
 )
+
+# %% [markdown]
+# The folder of the run keeps the data as they were used, so that scores can be had again:
+
+# %%
 scores = tagger.evaluate("runs/travel/data")
 print("F1", round(scores.average["default"]["f1"], 2))
 
+# %% [markdown]
+# Saved without what only training needs, the tagger is a folder to copy, or to push to the Hub.
+
+# %%
 tagger.save_pretrained("travel-tagger")
 again = hyperloader.Tagger.from_pretrained("travel-tagger")
 print(again.tag("fly me to quito"))

@@ -32,6 +32,11 @@ def test_all_of_them_are_listed_and_tested() -> None:
     assert all(f"({name})" in listed and f'"{name}"' in tested for name in names)
 
 
+def test_they_are_cells_that_begin_with_a_heading() -> None:
+    for path in EXAMPLES.glob("*.py"):
+        assert path.read_text("utf-8").startswith("# %% [markdown]\n# # "), path.name
+
+
 def test_tagging(capsys: pytest.CaptureFixture[str]) -> None:
     run("tag.py")
     out = capsys.readouterr().out
@@ -46,6 +51,21 @@ def test_training(capsys: pytest.CaptureFixture[str]) -> None:
     assert "<city 'quito' 10:15" in out
 
 
+def test_adding_a_task(capsys: pytest.CaptureFixture[str]) -> None:
+    run("add_a_task.py")
+    found, same, again = capsys.readouterr().out.splitlines()
+    assert "<city 'turin' 10:15" in found
+    assert same == "True"
+    assert "<city 'lima' 10:14" in again
+
+
+def test_serving(capsys: pytest.CaptureFixture[str]) -> None:
+    run("serve.py")
+    out = capsys.readouterr().out.splitlines()
+    assert "<Cuisine 'thai' 9:13" in out[1]
+    assert out[-1] == "ended with 0"
+
+
 def test_annotating(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         run("annotate.py")
@@ -56,7 +76,7 @@ def test_annotating(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(json.loads(row["spans"]) for row in rows)
 
 
-def test_serving() -> None:
+def test_label_studio() -> None:
     client = TestClient(run("serve_label_studio.py", "example")["server"])
     body = {"tasks": [{"id": 1, "data": {"text": "any good thai place"}}]}
     (found,) = client.post("/restaurant/predict", json=body).json()["results"]
