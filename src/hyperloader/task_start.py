@@ -19,7 +19,7 @@ def begun(
     fill: Mapping[str, Tensor] | None = None,
 ) -> TaskPart:
     """``task`` with the rows of ``like``; where they are one per tag, with those of the tags that
-    both have.
+    both have. What is made of its labels' texts is made anew.
 
     Args:
         task: its name, labels, marks, and its residual or the rank of one.
@@ -30,9 +30,11 @@ def begun(
     kept = [(i, had.index(tag)) for i, tag in enumerate(tags) if tag in had]
     rows = {}
     for name, table in checkpoint.model.source.tables().items():
+        if table.labels is not None:
+            rows[name] = output.of_texts(checkpoint.model, checkpoint.codec, task.labels)
+            continue
         row = like.weights.rows[name]
-        if table.tags is not None:
-            place = table.tags - 1
+        if (place := table.place) is not None:
             made = _random(row, place, len(tags)) if fill is None else fill[name].clone()
             to, of = (torch.tensor(numbers) for numbers in zip(*kept, strict=True))
             row = made.index_copy(place, to, row.index_select(place, of))
@@ -58,8 +60,9 @@ def _middle(checkpoint: Checkpoint) -> TaskPart:
     found: dict[str, list[Tensor]] = {name: [] for name in tables}
     for task in checkpoint.model.config.tasks:
         for name, row in part_of(checkpoint, task).weights.rows.items():
-            place = tables[name].tags
-            found[name].append(row if place is None else row.narrow(place - 1, 0, 1))
+            table = tables[name]
+            alike = row if table.place is None else row.narrow(table.place, 0, table.size(tags=1))
+            found[name].append(alike)
     rows = {name: torch.stack(some).mean(0) for name, some in found.items()}
     return TaskPart("", (), TaskWeights(rows))
 

@@ -52,8 +52,8 @@ def train_task(
         TrainingError: a loss or a gradient that is not finite.
     """
     model = view.model.requires_grad_(False)
-    for name in model.source.tables():
-        model.source.get_parameter(name).requires_grad_(True)
+    for name, table in model.source.tables().items():
+        model.source.get_parameter(name).requires_grad_(table.labels is None)
     model.residuals.requires_grad_(True)
     with short_run() as folder:
         trainer = TaskTrainer(

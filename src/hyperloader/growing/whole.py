@@ -145,7 +145,12 @@ def train_whole(
 
 
 def _trained(model: AttachedModel) -> dict[str, torch.nn.Parameter]:
-    return {n: p for n, p in model.named_parameters() if not n.startswith("backbone.")}
+    texts = {f"source.{n}" for n, t in model.source.tables().items() if t.labels is not None}
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if not name.startswith("backbone.") and name not in texts
+    }
 
 
 def _generated(model: AttachedModel, tasks: Tensor) -> list[Tensor]:

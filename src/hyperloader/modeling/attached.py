@@ -152,9 +152,10 @@ class AttachedModel(nn.Module):
         tasks, row = torch.unique(task_ids, return_inverse=True)
         return of_rows(self._made(tasks), row)
 
-    def _made(self, tasks: Tensor) -> SiteWeights:
-        """The weights of ``tasks`` (G,), each with what it has of its own."""
-        weights = self.source(tasks)
+    def _made(self, tasks: Tensor, tags: int | None = None) -> SiteWeights:
+        """The weights of ``tasks`` (G,), each with what it has of its own; a tagging head with so
+        many ``tags``, by default as many as any task has."""
+        weights = self.source(tasks, tags)
         own = [task for task, rank in self.config.grown.items() if rank]
         residuals: list[Any] = list(self.residuals)
         for task, residual in zip(own, residuals, strict=True):
@@ -163,9 +164,9 @@ class AttachedModel(nn.Module):
                 weights = residual.added(weights, row)
         return weights
 
-    def _kept(self, weights: SiteWeights, tasks: Sequence[int]) -> SiteWeights:
-        """What of ``weights`` the tasks with these numbers use."""
-        return weights
+    def _tags(self, tasks: Sequence[int]) -> int | None:
+        """How many tags of a tagging head the tasks with these numbers use."""
+        return None
 
     def cached_weights(self, task_ids: Tensor) -> SiteWeights:
         """As :meth:`weights`, without gradients and kept until a parameter changes."""
@@ -182,7 +183,7 @@ class AttachedModel(nn.Module):
         if generated is None:
             # Without autocast, so that what is kept does not depend on who asked first.
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-                generated = self._kept(self._made(tasks), key)
+                generated = self._made(tasks, self._tags(key))
             if len(cached) >= 64:
                 cached.clear()
             cached[key] = generated

@@ -47,8 +47,6 @@ def check_growing(model: AttachedModel) -> None:
         reason = "all that it has is shared by its tasks"
     elif not any(part.source in ("task_hypernetwork", "free_per_task") for part in method.parts):
         reason = "it has nothing of each task"
-    elif "text" in model.config.head:
-        reason = "its head is made of label texts"
     if reason:
         raise ConfigError(
             f"tasks cannot be added to, taken from or renamed in a model by {method.name!r}: "
@@ -64,7 +62,7 @@ def task_weights(model: AttachedModel, task: str) -> TaskWeights:
     rows = {}
     for name, table in model.source.tables().items():
         row = _parameter(model, name).select(table.tasks, number)
-        rows[name] = _own(row if table.tags is None else row.narrow(table.tags - 1, 0, tags))
+        rows[name] = _own(row if table.place is None else _narrowed(row, table, tags))
     own = [name for name, rank in grown.items() if rank]
     if task not in own:
         return TaskWeights(rows, rank=grown.get(task))
@@ -128,12 +126,16 @@ def _own(value: Tensor) -> Tensor:
     return value.detach().to("cpu", torch.float32, copy=True).contiguous()
 
 
+def _narrowed(row: Tensor, table: Table, tags: int) -> Tensor:
+    return row.narrow(table.place, 0, table.size(tags))
+
+
 def _fitting(row: Tensor | None, before: Tensor, table: Table, task: str) -> Tensor:
     """``row``, after making sure that it can be one of a table like ``before``."""
     wanted = list(before.shape)
     del wanted[table.tasks]
-    if row is not None and table.tags is not None and row.dim() == len(wanted):
-        wanted[table.tags - 1] = row.shape[table.tags - 1]
+    if row is not None and table.place is not None and row.dim() == len(wanted):
+        wanted[table.place] = row.shape[table.place]
     if row is None or list(row.shape) != wanted:
         raise _other_shape(task, "a row of a table")
     return row
@@ -147,10 +149,9 @@ def _other_shape(task: str, what: str) -> ConfigError:
 
 
 def _padded(rows: list[Tensor], table: Table) -> list[Tensor]:
-    """``rows`` with zeros for the tags that only other tasks have."""
-    if table.tags is None:
+    """``rows`` with zeros for the tags (labels) that only other tasks have."""
+    if (place := table.place) is None:
         return rows
-    place = table.tags - 1
     most = max(row.shape[place] for row in rows)
     behind = rows[0].dim() - 1 - place
     return [nn.functional.pad(row, [*[0, 0] * behind, 0, most - row.shape[place]]) for row in rows]

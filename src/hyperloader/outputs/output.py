@@ -116,6 +116,14 @@ class Output(ABC, Generic[M, C]):
         """Give the only task of ``model`` as good a start from labelled ``windows`` as can be had
         without training the model (default: none)."""
 
+    def of_texts(self, model: M, codec: C, labels: Sequence[str]) -> Tensor:
+        """What a head that is made of texts reads of ``labels``, (labels, d).
+
+        Raises:
+            ConfigError: texts that it cannot read, or cannot tell apart.
+        """
+        raise NotImplementedError
+
     def asking_for(self, model: M, codec: C, task: str, labels: Sequence[str]) -> tuple[Any, C]:
         """What tags with ``labels`` that the model was never trained on, as the one ``task``.
 

@@ -61,10 +61,13 @@ class FreeGroup(nn.Module):
             for weight in parameter.flatten(0, 1):
                 self.kind.start(name, weight, self.first)
 
-    def forward(self, task_ids: Tensor) -> SiteWeights:
+    def forward(self, task_ids: Tensor, tags: int | None = None) -> SiteWeights:
         """Weights of this group's sites for ``task_ids`` (G,): leading dimension G, or 1 with
-        one set for all tasks."""
-        chosen = {name: self._choose(p, task_ids).unbind(0) for name, p in self.weights.items()}
+        one set for all tasks; a head has ``tags`` rows."""
+        weights = dict(self.weights.items())
+        if tags is not None and self.group.module == "head":
+            weights = {name: parameter[:, :, :tags] for name, parameter in weights.items()}
+        chosen = {name: self._choose(p, task_ids).unbind(0) for name, p in weights.items()}
         return {
             site: self.kind.weights(**{name: rows[i] for name, rows in chosen.items()})
             for i, site in enumerate(self.sites)
@@ -108,6 +111,6 @@ class FreeParameters(WeightSource):
             for name, table in group.tables().items()
         }
 
-    def forward(self, task_ids: Tensor) -> SiteWeights:
+    def forward(self, task_ids: Tensor, tags: int | None = None) -> SiteWeights:
         """Weights of all sites, with leading dimension 1, or G with one set per task."""
-        return {site: w for group in self.groups for site, w in group(task_ids).items()}
+        return {site: w for group in self.groups for site, w in group(task_ids, tags).items()}

@@ -48,9 +48,9 @@ class LabelHypernetwork(WeightSource):
         """See :meth:`WeightSource.tables`."""
         return {"task_embeddings.weight": Table(tasks=0), "tag_embeddings": Table(tasks=0, tags=1)}
 
-    def forward(self, task_ids: Tensor) -> SiteWeights:
+    def forward(self, task_ids: Tensor, tags: int | None = None) -> SiteWeights:
         """The head for ``task_ids`` (G,)."""
-        tags = self.tag_embeddings[task_ids]
-        tasks = self.task_embeddings(task_ids)[:, None].expand(-1, tags.shape[1], -1)
-        made = self.generator(self.norm(self.projector(torch.cat([tasks, tags], dim=-1))))
+        rows = self.tag_embeddings[task_ids, :tags]
+        tasks = self.task_embeddings(task_ids)[:, None].expand(-1, rows.shape[1], -1)
+        made = self.generator(self.norm(self.projector(torch.cat([tasks, rows], dim=-1))))
         return {self.site: HeadWeights(made[..., :-1], made[..., -1])}

@@ -17,7 +17,7 @@ from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Part
 from hyperloader.modeling.modules.head import HeadWeights
-from hyperloader.modeling.sources.source import WeightSource
+from hyperloader.modeling.sources.source import Table, WeightSource
 
 
 class LabelTexts(WeightSource):
@@ -61,6 +61,11 @@ class LabelTexts(WeightSource):
         rows = torch.cat([outside, made.view(sets, 2 * labels, width + 1)], dim=1)
         return HeadWeights(rows[..., :-1], rows[..., -1])
 
-    def forward(self, task_ids: Tensor) -> SiteWeights:
+    def tables(self) -> dict[str, Table]:
+        """See :meth:`WeightSource.tables`."""
+        return {"vectors": Table(tasks=0, labels=1)}
+
+    def forward(self, task_ids: Tensor, tags: int | None = None) -> SiteWeights:
         """The head for ``task_ids`` (G,)."""
-        return {self.site: self.rows(self.vectors[task_ids])}
+        labels = None if tags is None else tags // 2
+        return {self.site: self.rows(self.vectors[task_ids, :labels])}

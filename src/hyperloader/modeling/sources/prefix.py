@@ -40,7 +40,7 @@ class PrefixNetwork(WeightSource):
             nn.init.normal_(self.gate_weight, std=0.02)
             nn.init.zeros_(self.gate_bias)
 
-    def forward(self, task_ids: Tensor) -> SiteWeights:
+    def forward(self, task_ids: Tensor, tags: int | None = None) -> SiteWeights:
         """Prefixes of all layers with leading dimension 1."""
         made = self.network(self.embeddings.weight)  # (p, layers * 2 * d)
         parts = made.unflatten(-1, (len(self.sites), 2, -1)).permute(1, 2, 0, 3)[:, :, None]

@@ -16,10 +16,22 @@ from hyperloader.modeling.modules.registry import KINDS
 
 
 class Table(NamedTuple):
-    """The dimensions of a parameter that count tasks and (of a tagging head) tags."""
+    """The dimensions of a parameter that count tasks and (of a tagging head) tags, or labels: what
+    comes of the labels' texts and is not trained."""
 
     tasks: int
     tags: int | None = None
+    labels: int | None = None
+
+    @property
+    def place(self) -> int | None:
+        """Which dimension of a task's row counts tags or labels; None: they all have one size."""
+        counted = self.tags if self.labels is None else self.labels
+        return None if counted is None else counted - 1
+
+    def size(self, tags: int) -> int:
+        """How many a row has of them for a task with so many ``tags``."""
+        return tags if self.labels is None else tags // 2
 
 
 class WeightSource(nn.Module):
@@ -36,8 +48,11 @@ class WeightSource(nn.Module):
         """The shapes of the weights that one network makes for all tasks."""
         return {}
 
-    def forward(self, task_ids: Tensor) -> SiteWeights:
-        """Weights for ``task_ids`` (G,): leading dimension G, or 1 where all tasks share them."""
+    def forward(self, task_ids: Tensor, tags: int | None = None) -> SiteWeights:
+        """Weights for ``task_ids`` (G,): leading dimension G, or 1 where all tasks share them.
+
+        ``tags``: how many rows a tagging head is to have; default: as many as any task has tags.
+        """
         return {}
 
     def from_input(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
@@ -57,9 +72,9 @@ class CombinedSource(WeightSource):
         self.sources = nn.ModuleList(sources)
         self.reads_input = any(source.reads_input for source in self._all())
 
-    def forward(self, task_ids: Tensor) -> SiteWeights:
+    def forward(self, task_ids: Tensor, tags: int | None = None) -> SiteWeights:
         """See :meth:`WeightSource.forward`."""
-        return {site: w for source in self._all() for site, w in source(task_ids).items()}
+        return {site: w for source in self._all() for site, w in source(task_ids, tags).items()}
 
     def from_input(self, hidden: Tensor, attention_mask: Tensor | None) -> SiteWeights:
         """See :meth:`WeightSource.from_input`."""
@@ -68,11 +83,7 @@ class CombinedSource(WeightSource):
 
     def tables(self) -> dict[str, Table]:
         """See :meth:`WeightSource.tables`."""
-        return {
-            f"sources.{i}.{name}": table
-            for i, source in enumerate(self._all())
-            for name, table in source.tables().items()
-        }
+        return _tables({f"sources.{i}": source for i, source in enumerate(self._all())})
 
     def generated(self) -> dict[Site, Shapes]:
         """See :meth:`WeightSource.generated`."""
@@ -89,13 +100,25 @@ class SummedSource(WeightSource):
         super().__init__()
         self.one, self.other = one, other
 
-    def forward(self, task_ids: Tensor) -> SiteWeights:
+    def forward(self, task_ids: Tensor, tags: int | None = None) -> SiteWeights:
         """See :meth:`WeightSource.forward`."""
-        more = self.other(task_ids)
+        more = self.other(task_ids, tags)
         return {
             site: type(w)(*(a + b for a, b in zip(w, more[site], strict=True)))
-            for site, w in self.one(task_ids).items()
+            for site, w in self.one(task_ids, tags).items()
         }
+
+    def tables(self) -> dict[str, Table]:
+        """See :meth:`WeightSource.tables`."""
+        return _tables({"one": self.one, "other": self.other})
+
+
+def _tables(sources: Mapping[str, WeightSource]) -> dict[str, Table]:
+    return {
+        f"{of}.{name}": table
+        for of, source in sources.items()
+        for name, table in source.tables().items()
+    }
 
 
 def group_shapes(

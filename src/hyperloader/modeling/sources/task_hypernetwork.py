@@ -142,7 +142,7 @@ class TaskHypernetwork(WeightSource):
         stacks: list[Any] = [self.get_submodule(stack) for stack in self.stacks]
         return {site: shapes for s in stacks for site, shapes in s.generated().items()}
 
-    def forward(self, task_ids: Tensor) -> SiteWeights:
+    def forward(self, task_ids: Tensor, tags: int | None = None) -> SiteWeights:
         """``task_ids`` (G,): weights with leading dimension G for every site, or 1 where all tasks
         share an embedding."""
         task = self.task_embeddings.weight if self.shared else self.task_embeddings(task_ids)

@@ -13,7 +13,6 @@ from hyperloader.backbones.registry import family_of
 from hyperloader.codec.batch import IGNORED
 from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
-from hyperloader.modeling.active import SiteWeights
 from hyperloader.modeling.attached import HEAD, AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Method
@@ -91,12 +90,11 @@ class TokenTagger(AttachedModel):
         counts = torch.tensor(list(self.tags.values()), device=self.device)
         self.register_buffer("tag_counts", counts, persistent=False)
 
-    def _kept(self, weights: SiteWeights, tasks: Sequence[int]) -> SiteWeights:
-        """See :meth:`AttachedModel._kept`: a head without the tags that only other tasks have, so
-        that no task's scores depend on what other tasks there are, rounding included."""
+    def _tags(self, tasks: Sequence[int]) -> int:
+        """See :meth:`AttachedModel._tags`. A head is made without the tags that only other tasks
+        have, so that no task's scores depend on what other tasks there are, rounding included."""
         counts = list(self.tags.values())
-        most, head = max(counts[task] for task in tasks), weights[HEAD]
-        return {**weights, HEAD: type(head)(*(part[:, :most] for part in head))}
+        return max(counts[task] for task in tasks)
 
     @cached_property
     def packs(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hyperloader.codec.batch import IGNORED, alike
 from hyperloader.codec.codec import CodecConfig
@@ -50,10 +51,14 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         model = super().build(backbone, config, codec, backbone_name)
         for source in model.label_texts:
             for number, task in enumerate(config.tasks):
-                if config.head == "text":
-                    check_texts(codec.labels[task], task)
-                source.read(number, label_vectors(backbone, codec.pieces, codec.labels[task]))
+                source.read(number, self.of_texts(model, codec, codec.labels[task]))
         return model
+
+    def of_texts(self, model: TokenTagger, codec: TokenCodec, labels: Sequence[str]) -> Tensor:
+        """See :meth:`Output.of_texts`."""
+        if model.config.head == "text":
+            check_texts(labels)
+        return label_vectors(model.backbone, codec.pieces, labels)
 
     def check(self, model: TokenTagger | OnnxTagger, codec: TokenCodec) -> None:
         """See :meth:`Output.check`."""
@@ -72,8 +77,9 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
     def begin(
         self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]
     ) -> None:
-        """See :meth:`Output.begin`: a free head is fitted to the states of words as they are."""
-        if model.config.head == "free":
+        """See :meth:`Output.begin`: what is free of a head is fitted to the states of words as
+        they are."""
+        if "free" in model.config.head:
             fit_head(model, codec, windows)
 
     def decoder_of(
@@ -91,7 +97,7 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         """See :meth:`Output.asking_for`."""
         if not isinstance(model, TokenTagger):
             return super().asking_for(model, codec, task, labels)
-        check_texts(labels, task)
+        check_texts(labels)
         # No span of this task ever began or ended with a sentence mark.
         config = codec.config.model_copy(update={"marks": {task: ()}})
         asked = TokenCodec(codec.tokenizer, {task: labels}, config)

@@ -17,7 +17,7 @@ def check_zero_shot(model: TokenTagger) -> None:
     """Raise ConfigError unless ``model`` can be asked for any labels."""
     config = model.config
     reason = None
-    if config.head != "text":
+    if config.head not in ("text", "text+free"):
         reason = f"its head is {config.head!r}, which knows its own labels alone (model.head=text)"
     elif config.train_backbone != "none":
         reason = (
