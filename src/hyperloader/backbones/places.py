@@ -23,6 +23,7 @@ class Place(StrEnum):
     SELF_PREFIX = "self_prefix"
     FEED_FORWARD_NORM = "feed_forward_norm"
     HEAD = "head"
+    WORD_SHAPES = "word_shapes"
 
     @property
     def stacks(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class EncodedWindow:
         pieces: the sub-tokens of each of its words.
         window: where in the sentence they are.
         first: the place in ``source`` of each word's first sub-token.
+        shapes: how each word is written (:mod:`hyperloader.word_shapes`).
     """
 
     source: list[int]
@@ -38,6 +39,7 @@ class EncodedWindow:
     pieces: tuple[Pieces, ...]
     window: Window
     first: tuple[int, ...] = ()
+    shapes: tuple[int, ...] = ()
 
     @property
     def last(self) -> tuple[int, ...]:

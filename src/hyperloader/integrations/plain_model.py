@@ -101,6 +101,11 @@ def one_task(tagger: Tagger, task: str | None) -> OneTask:
             f"{method!r} makes its weights from the text or is told the task in it, which no plain "
             "model does; export it as a checkpoint"
         )
+    if model.config.word_shapes:
+        raise ConfigError(
+            "this tagger is told which words have capitals (model.word_shapes), which no plain "
+            "model is; export it as a checkpoint"
+        )
     chosen = copy.deepcopy(model).to("cpu", torch.float32).eval().requires_grad_(False)
     weights = chosen.weights(chosen.task_ids(name))
     tags = tagger.codec.tags[name] if isinstance(tagger.codec, TokenCodec) else ()

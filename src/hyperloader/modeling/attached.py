@@ -16,13 +16,14 @@ from hyperloader.modeling import active, pretrained
 from hyperloader.modeling.active import SiteWeights, of_rows
 from hyperloader.modeling.attach import attach
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.methods import HEADS, Method
+from hyperloader.modeling.methods import HEADS, WORD_SHAPES, Method
 from hyperloader.modeling.modules.registry import KINDS
 from hyperloader.modeling.residual import residuals_of
 from hyperloader.modeling.sources.build import build_source, served_sites
 
 Tasks = str | Sequence[str] | Tensor
 HEAD = Site(ENCODER, 0, Place.HEAD)
+SHAPES = Site(ENCODER, 0, Place.WORD_SHAPES)
 LAYER_MIX = "layer_mix."
 
 
@@ -65,11 +66,15 @@ class AttachedModel(nn.Module):
         sites = served_sites(self.method.parts, found)
         parts, made_for = self.method.parts, self.family.sizes(sites)
         self._head_prefix = ""
+        width = self.family.width(backbone)
+        if tags and config.word_shapes:
+            parts = (*parts, WORD_SHAPES)
+            made_for[SHAPES] = Sizes(width, width)
         if tags:  # no module is hooked for a head
             # The last source, or the only one.
             self._head_prefix = f"source.sources.{len(parts)}." if parts else "source."
             parts = (*parts, HEADS[config.head])
-            made_for[HEAD] = Sizes(self.family.width(backbone), tags)
+            made_for[HEAD] = Sizes(width, tags)
         first_norm = self.family.first_norm
         self.source = build_source(config, parts, made_for, first_norm=first_norm)
         self.residuals = residuals_of(config, self.source)

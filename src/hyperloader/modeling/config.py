@@ -68,6 +68,11 @@ class ModelConfig(BaseModel):
         "first",
         description="what a tagging head reads of a word: its first sub-token, or their mean",
     )
+    word_shapes: bool = Field(
+        False,
+        description="a tagging head is told where a word has capitals, which a lower-casing "
+        "backbone does not see",
+    )
     layer_mix: bool = Field(
         False, description="a tagging head reads a learned mix of all layers instead of the last"
     )

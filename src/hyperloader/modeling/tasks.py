@@ -62,7 +62,8 @@ def task_weights(model: AttachedModel, task: str) -> TaskWeights:
     rows = {}
     for name, table in model.source.tables().items():
         row = _parameter(model, name).select(table.tasks, number)
-        rows[name] = _own(row if table.place is None else _narrowed(row, table, tags))
+        place = table.place
+        rows[name] = _own(row if place is None else row.narrow(place, 0, table.size(tags)))
     own = [name for name, rank in grown.items() if rank]
     if task not in own:
         return TaskWeights(rows, rank=grown.get(task))
@@ -124,10 +125,6 @@ def _parameter(model: AttachedModel, name: str) -> nn.Parameter:
 
 def _own(value: Tensor) -> Tensor:
     return value.detach().to("cpu", torch.float32, copy=True).contiguous()
-
-
-def _narrowed(row: Tensor, table: Table, tags: int) -> Tensor:
-    return row.narrow(table.place, 0, table.size(tags))
 
 
 def _fitting(row: Tensor | None, before: Tensor, table: Table, task: str) -> Tensor:

@@ -5,6 +5,9 @@ from hyperloader.modeling.modules.head import Head
 from hyperloader.modeling.modules.kind import Kind
 from hyperloader.modeling.modules.lora import Lora
 from hyperloader.modeling.modules.prefix import Prefix
+from hyperloader.modeling.modules.word_shapes import WordShapes
 from hyperloader.registry import Registry
 
-KINDS: Registry[Kind] = Registry("kind of module", (Adapter(), Lora(), Prefix(), Head()))
+KINDS: Registry[Kind] = Registry(
+    "kind of module", (Adapter(), Lora(), Prefix(), Head(), WordShapes())
+)

@@ -8,6 +8,7 @@ from hyperloader.codec.pieces import SubTokens
 from hyperloader.codec.windows import EncodedWindow, Window
 from hyperloader.tags import OUTSIDE, spans_to_bio
 from hyperloader.types import Span
+from hyperloader.word_shapes import word_shapes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -75,7 +76,8 @@ class TokenCodec(Codec[SubTokens]):
             source += ids
         source.append(self.pieces.last)
         target = [] if spans is None else self._target(spans, len(words), task)
-        return EncodedWindow(source, target, task, pieces, window, tuple(first))
+        shapes = word_shapes(words, begins=window.start == 0)
+        return EncodedWindow(source, target, task, pieces, window, tuple(first), shapes)
 
     def _target(self, spans: Sequence[Span], length: int, task: str) -> list[int]:
         try:

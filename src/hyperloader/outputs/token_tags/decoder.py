@@ -105,6 +105,7 @@ class TagDecoder:
                 task_ids=task_ids,
                 first=rows.first,
                 last=rows.last,
+                shapes=rows.shapes,
             )
         used = max(len(codec.tags[task]) for task in rows.tasks)
         scores = logits[..., :used].double().cpu().numpy()

@@ -13,10 +13,11 @@ from hyperloader.backbones.registry import family_of
 from hyperloader.codec.batch import IGNORED
 from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
-from hyperloader.modeling.attached import HEAD, AttachedModel
+from hyperloader.modeling.attached import HEAD, SHAPES, AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Method
 from hyperloader.modeling.modules.head import tag_logits
+from hyperloader.modeling.modules.word_shapes import add_shapes
 from hyperloader.modeling.sources.label_texts import LabelTexts
 from hyperloader.outputs.token_tags.rows import TagRows
 from hyperloader.outputs.token_tags.states import LayerMix, first_states, mean_states
@@ -111,6 +112,7 @@ class TokenTagger(AttachedModel):
         task_ids: Tensor,
         first: Tensor,
         last: Tensor | None = None,
+        shapes: Tensor | None = None,
         labels: Tensor | None = None,
         places: Tensor | None = None,
     ) -> TagScores:
@@ -124,12 +126,20 @@ class TokenTagger(AttachedModel):
             first: (batch, words), the position of each word's first sub-token; anything at
                 the padding of shorter sentences.
             last: the same of each word's last sub-token, where ``config.word_state`` is ``mean``.
+            shapes: (batch, words), how each word is written (:mod:`hyperloader.word_shapes`), where
+                ``config.word_shapes`` is true.
             labels: (batch, words), tag numbers; -100 at the padding.
             places: (batch, length), where in its sentence each token is, if several share a row.
         """
         with active.activate(self.weights(task_ids)):
             logits = self.score(
-                input_ids, attention_mask, task_ids=task_ids, first=first, last=last, places=places
+                input_ids,
+                attention_mask,
+                task_ids=task_ids,
+                first=first,
+                last=last,
+                shapes=shapes,
+                places=places,
             )
         loss = None
         if labels is not None:
@@ -146,6 +156,7 @@ class TokenTagger(AttachedModel):
         task_ids: Tensor,
         first: Tensor,
         last: Tensor | None = None,
+        shapes: Tensor | None = None,
         places: Tensor | None = None,
     ) -> Tensor:
         """Logits with the weights that are in force; arguments as of :meth:`forward`."""
@@ -155,6 +166,7 @@ class TokenTagger(AttachedModel):
             counts=self.tag_counts[task_ids],
             first=first,
             last=last,
+            shapes=shapes,
             places=places,
         )
 
@@ -166,10 +178,11 @@ class TokenTagger(AttachedModel):
         counts: Tensor,
         first: Tensor,
         last: Tensor | None = None,
+        shapes: Tensor | None = None,
         places: Tensor | None = None,
     ) -> Tensor:
         """As :meth:`score`, where ``counts`` (1,) or (batch,) says how many tags a row may have."""
-        words = self._words(input_ids, attention_mask, first, last, places)
+        words = self._words(input_ids, attention_mask, first, last, shapes, places)
         logits = active.apply_at(HEAD, tag_logits, self.dropout(words))
         used = torch.arange(logits.shape[-1], device=logits.device) < counts[:, None, None]
         return logits.masked_fill(~used, -torch.inf)
@@ -190,6 +203,7 @@ class TokenTagger(AttachedModel):
                 counts=counts,
                 first=rows.first,
                 last=rows.last,
+                shapes=rows.shapes,
                 places=rows.places,
             )
 
@@ -213,21 +227,27 @@ class TokenTagger(AttachedModel):
         attention_mask: Tensor | None,
         first: Tensor,
         last: Tensor | None,
+        shapes: Tensor | None,
         places: Tensor | None,
     ) -> Tensor:
         """What the head reads of every word, (batch, words, d)."""
         states = self._states(input_ids, attention_mask, places)
         if self.config.word_state == "mean":
             assert last is not None
-            return mean_states(states, first, last)
-        return first_states(states, first)
+            words = mean_states(states, first, last)
+        else:
+            words = first_states(states, first)
+        if not self.config.word_shapes:
+            return words
+        assert shapes is not None
+        return active.apply_at(SHAPES, add_shapes, words, shapes)
 
     @torch.no_grad()
     def words(self, rows: TagRows) -> Tensor:
         """What the head reads of every word of ``rows``, (R, W, d)."""
         with active.activate(self.weights(self.task_ids(rows.tasks))):
             return self._words(
-                rows.input_ids, rows.attention_mask, rows.first, rows.last, rows.places
+                rows.input_ids, rows.attention_mask, rows.first, rows.last, rows.shapes, rows.places
             )
 
     def read(self, rows: TagRows) -> Tensor:
@@ -238,5 +258,6 @@ class TokenTagger(AttachedModel):
             task_ids=self.task_ids(rows.tasks),
             first=rows.first,
             last=rows.last,
+            shapes=rows.shapes,
             places=rows.places,
         ).logits

@@ -23,6 +23,8 @@ class TagRows:
         places: (R, S), where in its window every token is; None where each has a row of its own.
         first, last: (R, W), the places of each word's first and last sub-token, 0 beyond a row's
             last word.
+        shapes: (R, W), how each word is written (:mod:`hyperloader.word_shapes`), 0 beyond a row's
+            last word.
         window: (R, W), which window a word is of, -1 beyond a row's last word.
         labels: (R, W) tag numbers, -100 beyond a row's last word and where nothing is known.
         tasks: of each row.
@@ -33,6 +35,7 @@ class TagRows:
     places: Tensor | None
     first: Tensor
     last: Tensor
+    shapes: Tensor
     window: Tensor
     labels: Tensor
     tasks: tuple[str, ...]
@@ -99,6 +102,7 @@ def pack(windows: Sequence[EncodedWindow], *, pad: int, together: bool) -> TagRo
         else None,
         in_row(lambda window: window.first),
         in_row(lambda window: window.last),
+        joined([[windows[i].shapes for i in row] for row in rows], 0, 1),
         joined([[[i] * windows[i].words for i in row] for row in rows], -1, 1),
         joined(targets, IGNORED, 1),
         tuple(windows[row[0]].task for row in rows),

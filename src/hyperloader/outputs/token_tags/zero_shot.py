@@ -76,6 +76,7 @@ class ZeroShotTagger(nn.Module):
         task_ids: Tensor,
         first: Tensor,
         last: Tensor | None = None,
+        shapes: Tensor | None = None,
     ) -> Tensor:
         """Logits (batch, words, T): see :meth:`TokenTagger.score_tags`."""
         (tags,) = self.tags.values()
@@ -85,4 +86,5 @@ class ZeroShotTagger(nn.Module):
             counts=torch.tensor([tags], device=self.device),
             first=first,
             last=last,
+            shapes=shapes,
         )

@@ -32,6 +32,7 @@ from hyperloader.outputs.token_tags.onnx.model import (
     inputs_of,
     open_graph,
 )
+from hyperloader.word_shapes import SHAPES
 
 # How far logits of the graph may be from those of the model; sums are taken in another order.
 NEAR = 1e-3
@@ -66,11 +67,12 @@ class Graph(nn.Module):
         attention_mask: Tensor,
         first: Tensor,
         last: Tensor | None = None,
+        shapes: Tensor | None = None,
         task: Tensor | None = None,
     ) -> Tensor:
         """Logits (batch, words, T) of ``input_ids`` (batch, length), an ``attention_mask``
-        (batch, length), ``first`` and ``last`` (batch, words), for number ``task`` (1,) of the
-        tasks."""
+        (batch, length), ``first``, ``last`` and ``shapes`` (batch, words), for number ``task``
+        (1,) of the tasks."""
         mask = attention_mask
         if self.adds_mask:
             hidden = (attention_mask == 0)[:, None, None]
@@ -79,7 +81,9 @@ class Graph(nn.Module):
         if task is not None:
             weights, number = active.of_rows(weights, task), self.numbers[task]
         with active.activate(weights):
-            return self.model.score(input_ids, mask, task_ids=number, first=first, last=last)
+            return self.model.score(
+                input_ids, mask, task_ids=number, first=first, last=last, shapes=shapes
+            )
 
 
 def write_graph(model: TokenTagger, tasks: Sequence[str], path: Path, precision: str) -> None:
@@ -133,7 +137,7 @@ def _traced(graph: Graph) -> Any:
     batch, length, words = Dim("batch"), Dim("length", max=most), Dim("words")
     takes = inputs_of(graph.model.config, len(graph.numbers))
     tokens: Any = ({0: batch, 1: length}, {0: batch, 1: length})
-    named = zip(INPUTS, (*tokens, {0: batch, 1: words}, {0: batch, 1: words}, {}), strict=True)
+    named = zip(INPUTS, (*tokens, *[{0: batch, 1: words}] * 3, {}), strict=True)
     shapes = {name: axes for name, axes in named if name in takes}
     example = {**_example(2, 7, 3), TASK: torch.tensor([0])}
     given = {name: example[name] for name in takes}
@@ -154,7 +158,7 @@ def _example(batch: int, length: int, words: int) -> dict[str, Tensor]:
     mask = torch.ones_like(ids)
     mask[-1, length - 1 :] = 0
     first = torch.arange(words).expand(batch, words) % (length - 2)
-    return dict(zip(INPUTS, (ids, mask, first, first + 1), strict=False))
+    return dict(zip(INPUTS, (ids, mask, first, first + 1, first % len(SHAPES)), strict=False))
 
 
 def _difference(model: TokenTagger, tasks: Sequence[str], path: Path) -> float:

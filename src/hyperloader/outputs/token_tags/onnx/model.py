@@ -16,8 +16,8 @@ from hyperloader.modeling.config import ModelConfig
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-LAST, TASK = "last", "task"
-INPUTS = ("input_ids", "attention_mask", "first", LAST, TASK)
+LAST, SHAPES, TASK = "last", "shapes", "task"
+INPUTS = ("input_ids", "attention_mask", "first", LAST, SHAPES, TASK)
 RUNS, MAKES = ("onnxruntime",), ("onnxruntime", "onnx", "onnxscript")
 
 
@@ -85,10 +85,11 @@ class OnnxTagger(nn.Module):
         task_ids: Tensor,
         first: Tensor,
         last: Tensor | None = None,
+        shapes: Tensor | None = None,
     ) -> Tensor:
         """Logits (batch, words, T): see :meth:`TokenTagger.score`. Rows of different tasks are
         runs of the graph of their own."""
-        given = (input_ids, attention_mask, first, last)
+        given = (input_ids, attention_mask, first, last, shapes)
         inputs = {n: part for n, part in zip(INPUTS, given, strict=False) if part is not None}
         if len(task_ids) == 1:
             return self._run(inputs, task_ids)
@@ -112,6 +113,8 @@ def inputs_of(config: ModelConfig, tasks: int) -> tuple[str, ...]:
     needless = set()
     if config.word_state == "first":
         needless.add(LAST)
+    if not config.word_shapes:
+        needless.add(SHAPES)
     if tasks == 1:
         needless.add(TASK)
     return tuple(name for name in INPUTS if name not in needless)
