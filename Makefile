@@ -35,8 +35,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 quickstart: $(VENV)/.installed ## Train on three sample tasks, score, tag (a few minutes)
 	$(BIN)/hyperloader quickstart
 
-test: $(VENV)/.installed-dev ## Run the tests, a file at a time on each core
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+test: $(VENV)/.installed-dev ## Run the tests on all cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 lint: $(VENV)/.installed-dev ## Check style and types
 	$(BIN)/ruff check .
