@@ -126,8 +126,8 @@ class TokenTagger(AttachedModel):
             first: (batch, words), the position of each word's first sub-token; anything at
                 the padding of shorter sentences.
             last: the same of each word's last sub-token, where ``config.word_state`` is ``mean``.
-            shapes: (batch, words), how each word is written (:mod:`hyperloader.word_shapes`), where
-                ``config.word_shapes`` is true.
+            shapes: (batch, words), how each word is written (:mod:`hyperloader.word_shapes`), for
+                models with ``config.word_shapes``; default: all in lower case.
             labels: (batch, words), tag numbers; -100 at the padding.
             places: (batch, length), where in its sentence each token is, if several share a row.
         """
@@ -237,9 +237,8 @@ class TokenTagger(AttachedModel):
             words = mean_states(states, first, last)
         else:
             words = first_states(states, first)
-        if not self.config.word_shapes:
+        if not self.config.word_shapes or shapes is None:
             return words
-        assert shapes is not None
         return active.apply_at(SHAPES, add_shapes, words, shapes)
 
     @torch.no_grad()
