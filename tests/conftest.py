@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from browser import CHROMIUM, DRIVER, MISSING
 from folders import SHARED
+from hyperloader.corpora.corpus import Corpus
+from hyperloader.corpora.registry import load_corpora
 
 pytest_plugins = ["pretraining_helpers"]
 
@@ -23,6 +25,12 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"NOT TESTED: {SHARED} is absent (real corpora, golden vectors)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def corpora(shared: Path) -> dict[str, Corpus]:
+    """All real corpora, read once."""
+    return load_corpora(shared / "data" / "labelled")
 
 
 @pytest.fixture

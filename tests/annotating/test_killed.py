@@ -14,7 +14,7 @@ from hyperloader.annotating.folder import Annotations
 from hyperloader.annotating.run import annotate
 from training_helpers import in_process
 
-ROWS, PATIENCE = 2_000, 600
+ROWS, PATIENCE = 800, 600
 OPTIONS: dict[str, Any] = {"shard_rows": 20, "workers": 1, "batch_size": 4}
 
 

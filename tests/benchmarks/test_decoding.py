@@ -18,12 +18,13 @@ from hyperloader.codec.batch import collate, encode_example
 from hyperloader.errors import ConfigError, HyperloaderError
 from hyperloader.outputs.sentt.decoding.decoder import SentTDecoder
 from hyperloader.types import Example
-from measured_processes import killed, peak_of_tensor, threads
+from measured_processes import killed, peak_of_tensor
 from slow_decoder import sharpened
 
 CODEC, CPU = tiny_codec(), torch.device("cpu")
 
 
+@pytest.mark.usefixtures("few_repeats")
 def test_generate_under_the_grammar_finds_what_the_decoder_finds() -> None:
     sentences = tuple(Example(tuple(s.split()), (), "flights") for s in SENTENCES)
     subject = MeasuredModel(
@@ -104,11 +105,11 @@ def test_contenders_take_turns_and_the_first_time_does_not_count() -> None:
 
 def test_memory_is_measured_at_its_peak_in_a_fresh_process() -> None:
     size = 64 * 2**20
-    peak = in_fresh_process(peak_of_tensor, size)
+    peak, threads = in_fresh_process(peak_of_tensor, size)
+    assert threads == torch.get_num_threads()
     if peak is None:
         pytest.skip("NOT TESTED: this system does not tell a process's peak memory")
     assert size <= peak < 1.2 * size
-    assert in_fresh_process(threads) == torch.get_num_threads()
 
 
 def test_a_killed_process_is_said() -> None:
@@ -116,6 +117,7 @@ def test_a_killed_process_is_said() -> None:
         in_fresh_process(killed)
 
 
+@pytest.mark.usefixtures("few_repeats")
 def test_the_decoder_takes_less_memory_than_generate() -> None:
     subject = ModelSpec("tiny").make()
     (result,) = run_benchmark([subject], batch_sizes=(), repeats=1).subjects
@@ -124,6 +126,7 @@ def test_the_decoder_takes_less_memory_than_generate() -> None:
     assert result.memory_ratio > 1
 
 
+@pytest.mark.usefixtures("few_repeats")
 def test_the_command_writes_numbers_and_a_picture(tmp_path: Path) -> None:
     numbers, picture = tmp_path / "speed.json", tmp_path / "speed.png"
     command = ["decode", "--shape", "tiny", "--batch", "2", "--no-generate", "--precision", "int8"]

@@ -56,6 +56,7 @@ def test_values_reach_as_far_as_is_promised() -> None:
     }
 
 
+@pytest.mark.usefixtures("few_repeats")
 @pytest.mark.parametrize(
     ("axis", "values"), [("words", (8, 16)), ("batch", (1, 3)), ("tasks", (1, 4))]
 )
@@ -69,6 +70,7 @@ def test_every_value_has_a_row_and_the_first_is_what_others_are_compared_with(
     assert ("making a decoder" in rows[0].seconds) == (axis == "tasks")
 
 
+@pytest.mark.usefixtures("few_repeats")
 def test_the_command_shows_each_value(tmp_path: Path) -> None:
     numbers, picture = tmp_path / "labels.json", tmp_path / "labels.svg"
     command = ["decode", "--grow", "labels", "--shape", "tiny", "--value", "2", "--value", "50"]

@@ -1,6 +1,7 @@
 """Calibration from the command line: at the end of training, by itself, and in what is shipped."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def test_too_few_validation_sentences_are_said_and_no_error(tmp_path: Path) -> N
     assert "16 validation sentences are too few" in refused("calibrate", tmp_path / "run")
 
 
-def test_a_run_is_calibrated_again_on_its_own_share(run: Path) -> None:
+def test_a_run_is_calibrated_again_on_its_own_share(run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(run, tmp_path / "run")
     first = load_checkpoint(run).calibration
     done = cli("calibrate", run, "--json")
     assert done.code == 0, done.err
@@ -72,7 +74,6 @@ def test_a_run_is_calibrated_again_on_its_own_share(run: Path) -> None:
     assert table.code == 0, table.err
     rows = {line.split()[0]: line.split() for line in table.out.splitlines() if line}
     assert rows["dining"][1] == rows["home"][1] == "52"
-    assert cli("calibrate", run).code == 0
 
 
 def test_what_is_exported_is_calibrated_too_and_can_be_anew(

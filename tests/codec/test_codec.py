@@ -17,7 +17,6 @@ from hyperloader.codec.pieces import WordPieces
 from hyperloader.codec.tokenizer import train_tokenizer
 from hyperloader.codec.windows import clip
 from hyperloader.corpora.corpus import Corpus
-from hyperloader.corpora.registry import load_corpora
 from hyperloader.errors import ConfigError, DataError
 from hyperloader.outputs.sentt.codec import CodecConfig, SentTCodec, sentt_text
 from hyperloader.tags import sbio_to_spans, spans_to_sbio
@@ -50,11 +49,6 @@ CODECS = {
     name: SentTCodec(make(), {"t": ("ab", "abc", "abc d", "I_x")})
     for name, make in TOKENIZERS.items()
 }
-
-
-@pytest.fixture(scope="session")
-def corpora(shared: Path) -> dict[str, Corpus]:
-    return load_corpora(shared / "data" / "labelled")
 
 
 @pytest.fixture(scope="session")

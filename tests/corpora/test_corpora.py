@@ -30,11 +30,6 @@ MIT = ("movie", "movie_trivia", "restaurant")
 PRESENT = sorted(TABLE2)
 
 
-@pytest.fixture(scope="module")
-def corpora(shared: Path) -> dict[str, Corpus]:
-    return load_corpora(shared / "data" / "labelled")
-
-
 def sentence(number: int, **more: object) -> Example:
     return Example(("word", str(number)), (Span(1, 2, "n"),), "task", **more)  # type: ignore[arg-type]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 from torch import Tensor
 from transformers import (
     BertConfig,
@@ -168,7 +169,9 @@ def test_the_family_shares_its_names(family: str) -> None:
     assert all(p.grad is None for p in model.backbone.parameters())
 
 
-def test_backbones_of_other_kinds_are_refused() -> None:
+def test_backbones_of_other_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without a network the hub would be asked again and again, for 23 seconds.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     gpt = GPT2Model(GPT2Config(vocab_size=9, n_embd=8, n_layer=1, n_head=2))
     with pytest.raises(ConfigError, match=r"unknown kind of backbone 'gpt2'.*, bert,"):
         TokenTagger(gpt, CONFIG, tags={"one": 3})

@@ -143,10 +143,10 @@ def test_how_far_a_pass_looks_ahead_does_not_matter(
 def test_real_sentences_with_their_label_sets(corpus: str, shared: Path) -> None:
     (loaded,) = load_corpora(shared / "data/labelled" / corpus, None, require=()).values()
     labels = {corpus: loaded.labels("train")}
-    examples = loaded.splits["train"][:: len(loaded.splits["train"]) // 3]
+    examples = loaded.splits["train"][:: len(loaded.splits["train"]) // 2]
     for codec in (tiny_codec(labels), tiny_codec(labels, label_text="readable")):
         model = sharpened(codec, 2)
-        windows = [w for e in examples for w in encode_words(codec, e.words[:12], corpus)]
+        windows = [w for e in examples for w in encode_words(codec, e.words[:8], corpus)]
         decoded = SentTDecoder(model, codec).decode(windows, batch_size=4)
         for found, window in zip(decoded, windows, strict=True):
             assert_same(found.spans, oracle(model, codec, window))

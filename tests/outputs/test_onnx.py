@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bert_helpers import bert_tagger
-from encoders import KINDS, LABELS, SENTENCES, model_of, tokenizer_of
+from encoders import KINDS, LABELS, SENTENCES, load_again, model_of, tokenizer_of
 from helpers import tiny_codec, tiny_model
 from hyperloader import errors
 from hyperloader.calibration import Calibration
@@ -43,8 +43,12 @@ CALIBRATION = {
 }
 
 
-def tagger_of(kind: str = "bert", method: str = "hyperloader", **settings: Any) -> Tagger:
-    model = model_of(kind, method, **settings)
+def tagger_of(
+    kind: str = "bert", method: str = "hyperloader", *, layers: int = 1, **settings: Any
+) -> Tagger:
+    """On few layers: a graph takes seconds for each of them."""
+    backbone = load_again(kind, num_hidden_layers=layers)
+    model = model_of(kind, method, backbone=backbone, **settings)
     labels = {task: LABELS[task] for task in model.config.tasks}
     config = CodecConfig(max_source_tokens=KINDS[kind].most, overlap=3)
     return Tagger(model, TokenCodec(tokenizer_of(kind), labels, config))
@@ -123,7 +127,7 @@ def products(folder: Path) -> Counter[str]:
 
 @pytest.fixture(scope="module")
 def hyperloader() -> Tagger:
-    return tagger_of()
+    return tagger_of(layers=2)
 
 
 @pytest.fixture(scope="module")
@@ -134,21 +138,8 @@ def all_tasks(hyperloader: Tagger, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-@pytest.mark.parametrize(
-    ("method", "task"),
-    [
-        *(("hyperloader", None), ("hyperloader", "travel"), ("full", None)),
-        *(("adapter-dagger", None), ("adapter-dagger", "music"), ("unipelt-bert", "music")),
-    ],
-)
-def test_logits_and_spans_are_those_of_the_model(
-    method: str, task: str | None, tmp_path: Path
-) -> None:
-    tagger = tagger_of(method=method)
-    graph = in_onnx(tagger, tmp_path / "onnx", task)
-    assert graph.tasks == (tagger.tasks if task is None else (task,))
-    if method != "unipelt-bert":  # its gates look at padding, which a row of its frame is full of
-        assert_same_logits(tagger, graph)
+def assert_same_tags(tagger: Tagger, graph: Tagger) -> None:
+    """Alone and in batches."""
     some = [(text, t) for text, t in zip(TEXTS, TASKS, strict=True) if t in graph.tasks]
     texts, tasks = [text for text, _ in some], [t for _, t in some]
     expected = tagger.tag(texts, tasks, alternatives=3)
@@ -156,9 +147,35 @@ def test_logits_and_spans_are_those_of_the_model(
     assert_same(graph.tag(texts, tasks, alternatives=3, batch_size=1), expected)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind in ("roberta", "modernbert")])
-def test_other_encoders_can_be_exported(kind: str, tmp_path: Path) -> None:
-    tagger = tagger_of(kind)
+def test_logits_and_spans_are_those_of_the_model(hyperloader: Tagger, all_tasks: Path) -> None:
+    graph = Tagger.from_pretrained(all_tasks)
+    assert graph.tasks == hyperloader.tasks
+    assert_same_logits(hyperloader, graph)
+    assert_same_tags(Tagger(hyperloader.model, hyperloader.codec, graph.calibration), graph)
+
+
+@pytest.mark.parametrize(
+    ("method", "task"),
+    [
+        *(("hyperloader", "travel"), ("full", None), ("adapter-dagger", None)),
+        ("unipelt-bert", "music"),
+    ],
+)
+def test_so_they_are_of_one_task_and_by_other_methods(
+    method: str, task: str | None, tmp_path: Path
+) -> None:
+    tagger = tagger_of(method=method)
+    graph = in_onnx(tagger, tmp_path / "onnx", task)
+    assert graph.tasks == (tagger.tasks if task is None else (task,))
+    if method != "unipelt-bert":  # its gates look at padding, which a row of its frame is full of
+        assert_same_logits(tagger, graph)
+    assert_same_tags(tagger, graph)
+
+
+# Of ModernBERT the first layer sees everything, and the second only what is near.
+@pytest.mark.parametrize(("kind", "layers"), [("roberta", 1), ("modernbert", 2)])
+def test_other_encoders_can_be_exported(kind: str, layers: int, tmp_path: Path) -> None:
+    tagger = tagger_of(kind, layers=layers)
     graph = in_onnx(tagger, tmp_path / "onnx", "travel")
     texts = [text for text, task, _ in SENTENCES if task == "travel"]
     expected = tagger.tag(texts, "travel", alternatives=3)
@@ -168,20 +185,21 @@ def test_other_encoders_can_be_exported(kind: str, tmp_path: Path) -> None:
 def test_lora_is_part_of_the_projections_of_one_task(tmp_path: Path) -> None:
     tagger = tagger_of(method="hyperlora", lora_alpha=3.0)
     tagger.save_onnx(tmp_path / "one", "music")
-    # Of two layers: queries, keys, values, their result, and the two halves of the feed-forward;
+    # Of a layer: queries, keys, values, their result, and the two halves of the feed-forward;
     # attention itself twice; and the head.
-    assert products(tmp_path / "one")["MatMul"] == 2 * (4 + 2 + 2) + 1
+    assert products(tmp_path / "one")["MatMul"] == (4 + 2 + 2) + 1
     graph = Tagger.from_pretrained(tmp_path / "one")
     assert_same_logits(tagger, graph)
 
 
-def test_int8_multiplies_in_the_backbone_alone(hyperloader: Tagger, tmp_path: Path) -> None:
-    graph = in_onnx(hyperloader, tmp_path / "onnx", "music", precision="int8")
-    assert products(tmp_path / "onnx")["MatMulInteger"] == 2 * (4 + 2)
+def test_int8_multiplies_in_the_backbone_alone(tmp_path: Path) -> None:
+    tagger = tagger_of()
+    graph = in_onnx(tagger, tmp_path / "onnx", "music", precision="int8")
+    assert products(tmp_path / "onnx")["MatMulInteger"] == 4 + 2
     ids, first = torch.arange(5, 17).reshape(2, 6), torch.tensor([[1, 2], [3, 4]])
     about = {"task_ids": torch.tensor([0]), "first": first}
     with torch.no_grad():
-        exact = hyperloader.model(ids, torch.ones_like(ids), **about).logits
+        exact = tagger.model(ids, torch.ones_like(ids), **about).logits
     rounded = graph.model.score(ids, torch.ones_like(ids), **about)
     used = exact.isfinite()
     assert 0 < (rounded[used] - exact[used]).norm() < 0.1 * exact[used].norm()
@@ -209,7 +227,7 @@ def test_streams_words_and_scores_work(
 
 def test_a_run_becomes_a_folder_that_tags_and_is_scored(tmp_path: Path) -> None:
     write_data(tmp_path / "data")
-    bert_tagger().save_pretrained(tmp_path / "checkpoint")
+    bert_tagger(layers=1).save_pretrained(tmp_path / "checkpoint")
     done = cli("export", tmp_path / "checkpoint", tmp_path / "onnx", "--onnx")
     assert done.code == 0, done
     assert "tasks dining, home" in done.out

@@ -51,14 +51,14 @@ def bert_tokenizer(train: int = 24) -> PreTrainedTokenizerFast:
     )
 
 
-def bert_encoder(seed: int = 0, *, width: int = 32, train: int = 24) -> BertModel:
-    """Random weights, two layers, 40 positions."""
+def bert_encoder(seed: int = 0, *, width: int = 32, train: int = 24, layers: int = 2) -> BertModel:
+    """Random weights, 40 positions."""
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(bert_tokenizer(train)),
         hidden_size=width,
         intermediate_size=width * 3 // 2,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         max_position_embeddings=POSITIONS,
     )
@@ -72,13 +72,15 @@ def bert_folder(folder: Path, *, width: int = 32, train: int = 24) -> Path:
     return folder
 
 
-def bert_tagger(tasks: int = 2, **config: Any) -> Tagger:
+def bert_tagger(tasks: int = 2, *, layers: int = 2, **config: Any) -> Tagger:
     """A tagger for the last ``tasks`` of ``corpora()``, random in all its parts; ``config`` are
     fields of ModelConfig."""
     labels = {name: corpus.labels("train") for name, corpus in [*corpora().items()][-tasks:]}
     codec = TokenCodec(bert_tokenizer(), labels, CodecConfig(max_source_tokens=POSITIONS))
     tags = {task: len(names) for task, names in codec.tags.items()}
-    model = TokenTagger(bert_encoder(), ModelConfig(tasks=tuple(labels), **config), tags=tags)
+    model = TokenTagger(
+        bert_encoder(layers=layers), ModelConfig(tasks=tuple(labels), **config), tags=tags
+    )
     randomise(model, std=0.2)
     return Tagger(model, codec)
 

@@ -8,15 +8,11 @@ import torch
 from hyperloader.benchmarks.timing import peak_memory
 
 
-def peak_of_tensor(size: int) -> int | None:
-    """The peak of making a tensor of ``size`` bytes and dropping it."""
+def peak_of_tensor(size: int) -> tuple[int | None, int]:
+    """The peak of making a tensor of ``size`` bytes and dropping it, and torch's threads."""
     torch.ones(size // 2)  # would be the peak of a process that is not asked anew
-    return peak_memory(lambda: torch.ones(size // 4).sum(), torch.device("cpu"))
-
-
-def threads() -> int:
-    """How many threads torch uses."""
-    return torch.get_num_threads()
+    peak = peak_memory(lambda: torch.ones(size // 4).sum(), torch.device("cpu"))
+    return peak, torch.get_num_threads()
 
 
 def killed() -> None:

@@ -11,6 +11,7 @@ import torch
 
 from helpers import tiny_model
 from hyperloader.codec.windows import EncodedWindow
+from hyperloader.modeling import active
 from hyperloader.outputs.sentt.codec import SentTCodec
 from hyperloader.outputs.sentt.model import TaggingModel
 from hyperloader.tags import sbio_to_spans
@@ -60,16 +61,15 @@ def oracle(
     pieces = codec.pieces
     ids, prefix, opened, score, inside = [pieces.sentinels[0]], (), False, 1.0, 0.0
     i_ids = codec.tag_ids[window.task]["I"]
-    task_ids = model.task_ids(window.task)
-    with model.use(window.task):
+    weights = model.weights(model.task_ids(window.task))
+    with active.activate(weights):
         encoded = model.backbone.encoder(input_ids=torch.tensor([window.source]))
     while len(answer.tags) < window.words:
-        logits = model(
-            encoder_outputs=encoded,
-            task_ids=task_ids,
-            use_cache=False,
-            decoder_input_ids=torch.tensor([[model.backbone.config.decoder_start_token_id, *ids]]),
-        ).logits[0, -1]
+        given = torch.tensor([[model.backbone.config.decoder_start_token_id, *ids]])
+        with active.activate(weights):
+            logits = model.backbone(
+                encoder_outputs=encoded, use_cache=False, decoder_input_ids=given
+            ).logits[0, -1]
         following = options(codec, window.task, prefix, opened, len(answer.tags))
         allowed = list(following)
         scores = logits[allowed].float()
