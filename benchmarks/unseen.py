@@ -96,6 +96,11 @@ def one_model(
     return {"test": {name: scores[name]["default"]["f1"] for name in corpora}, "curve": curve}
 
 
+def without_shapes(corpora: Corpora, minutes: float, seed: int) -> Found:
+    """One model that is not told which words have capitals."""
+    return one_model(corpora, minutes, seed, {"model.word_shapes": False})
+
+
 def fine_tuned(corpora: Corpora, minutes: float, seed: int) -> Found:
     """All of MiniLM fine-tuned for each corpus."""
     return together(
@@ -186,6 +191,7 @@ def at(curve: list[tuple[float, float]], seconds: float) -> float:
 
 SYSTEMS = {
     "hyperloader": one_model,
+    "hyperloader without word shapes": without_shapes,
     "fine-tuned MiniLM": fine_tuned,
     "spaCy": spacy,
     "spaCy, lower-cased": spacy_lower,

@@ -181,6 +181,9 @@ def test_results_made_otherwise_are_refused(made: tuple[Path, Outcome], tmp_path
     assert "other data: dining, home" in line("--budget", "few", **budgets)
     assert "budget full, now short" in line("--budget", "short", **budgets)
     assert "data.temperature" in line(set={**TINY["set"], "data.temperature": 2.0})
+    told, silent = ({**TINY["set"], "model.word_shapes": value} for value in (True, False))
+    assert "model.word_shapes the default, now True" in line(set=told)
+    assert start(folder, "--dry-run", **{**systems, "set": silent}).code == 0  # as it was anyway
     changed = {**systems["systems"], "hyperloader": {"model.lora_rank": 4}}
     assert "hyperloader-0.5-1 was made with other settings (model.lora_rank" in line(
         systems=changed

@@ -29,7 +29,7 @@ TRAIN = 200
 # Generated weights want small steps, weights that are trained as they are want large ones. There is
 # no BERT in the box: a random one learns only where all of it is trained.
 LEARNING: dict[str, dict[str, Any]] = {
-    "hyperloader": {"training.steps": 80},
+    "hyperloader": {"training.learning_rate": 1e-3, "training.steps": 80},
     "lora": {"training.learning_rate": 8e-3, "training.steps": 80, "model.lora_alpha": 16},
     "unipelt-t5": {"training.learning_rate": 8e-3, "model.lora_alpha": 16},
     "unipelt-bert": {

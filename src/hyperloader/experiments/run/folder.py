@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -37,6 +38,8 @@ from hyperloader.experiments.run.record import (
     write_records,
     write_spans,
 )
+from hyperloader.modeling.config import ModelConfig
+from hyperloader.modeling.methods import METHODS
 from hyperloader.store import file_hash, read_json, write_text
 from hyperloader.types import Span
 
@@ -299,9 +302,19 @@ def _other_system(made: Metadata, wanted: Metadata) -> str | None:
 
 def _change(before: Settings, now: Settings) -> str | None:
     for key in [*before, *now]:
-        if before.get(key, _DEFAULT) != now.get(key, _DEFAULT):
+        default = _default(key)
+        if before.get(key, default) != now.get(key, default):
             return f"{key} {before.get(key, _DEFAULT)}, now {now.get(key, _DEFAULT)}"
     return None
 
 
 _DEFAULT = "the default"
+
+
+def _default(key: str) -> Any:
+    """What ``key`` is where it is not set, if that is one value for all methods."""
+    section, _, name = key.partition(".")
+    field = ModelConfig.model_fields.get(name) if section == "model" else None
+    if field is None or any(name in method.settings for method in METHODS.values()):
+        return _DEFAULT
+    return field.default
