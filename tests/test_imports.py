@@ -16,7 +16,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / PACKAGE
 LAYERS = (
     {
         *("types", "tags", "errors", "store", "trust"),
-        *("words", "config", "yamls", "builtin", "calibration", "colours"),
+        *("words", "word_shapes", "config", "yamls", "builtin", "calibration", "colours"),
     },
     {"registry", "client"},
     {"backbones"},

@@ -51,7 +51,7 @@ LEARNING: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def sample() -> dict[str, Corpus]:
-    made = sample_corpora(seed=1, train=TRAIN, validation=20, test=100)
+    made = sample_corpora(seed=1, train=TRAIN, validation=20, test=60)
     return {name: made[name] for name in ("dining", "home")}
 
 
@@ -129,7 +129,7 @@ def test_it_beats_the_most_frequent_tag(
     for task in tasks:
         assert scores[task]["default"]["f1"] > baseline(sample[task]), (method, task)
 
-    asked = sample["home"].splits["test"][:20]
+    asked = sample["home"].splits["test"]
     text = "".join(" ".join(example.words) + "\n" for example in asked)
     done = cli("tag", run, "--task", "home", "--json", stdin=text.encode())
     assert done.code == 0, done.err
@@ -143,4 +143,4 @@ def test_it_beats_the_most_frequent_tag(
             Span(starts.index(s["start"]), starts.index(s["end"] + 1), s["label"]) for s in spans
         ]
         answers.append(ScoredExample(example, tuple(found)))
-    assert score_examples("home", answers).default.f1 > baseline(sample["home"])
+    assert score_examples("home", answers).default.f1 == scores["home"]["default"]["f1"]

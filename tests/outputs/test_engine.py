@@ -244,9 +244,9 @@ def test_weights_are_generated_once_for_all_rows_of_a_task(monkeypatch: pytest.M
     model, asked = sharpened(CODEC, 0), []
     forward = model.source.forward
 
-    def spy(task_ids: torch.Tensor) -> object:
+    def spy(task_ids: torch.Tensor, tags: int | None) -> object:
         asked.append(task_ids.tolist())
-        return forward(task_ids)
+        return forward(task_ids, tags)
 
     monkeypatch.setattr(model.source, "forward", spy)
     tasks = sorted(LABELS) * 3

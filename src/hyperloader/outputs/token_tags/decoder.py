@@ -22,6 +22,10 @@ from hyperloader.tags import parse_tags
 from hyperloader.types import Alternative, Span
 
 
+# Source tokens of a batch on a CPU: of more, its caches do not hold the states.
+CPU_TOKENS = 256
+
+
 class Tagging(Protocol):
     """What the logits of some sentences come to."""
 
@@ -84,7 +88,8 @@ class TagDecoder:
         if sequences:
             self.check_sequences()
         batches = near if self.model.by_token else alike
-        most = max_tokens_on(self.model.device.type)
+        on = self.model.device.type
+        most = CPU_TOKENS if on == "cpu" else max_tokens_on(on)
         found: dict[int, DecodedWindow] = {}
         with evaluating(self.model), torch.no_grad():
             for chosen in batches(windows, batch_size, most):
