@@ -21,7 +21,6 @@ from hyperloader.outputs.token_tags.zero_shot import ZeroShotTagger
 from hyperloader.tags import parse_tags
 from hyperloader.types import Alternative, Span
 
-
 # Source tokens of a batch on a CPU: of more, its caches do not hold the states.
 CPU_TOKENS = 256
 
