@@ -168,8 +168,9 @@ def closed(tagger: Tagger, texts: list[Text], service: Service, seconds: float) 
 
 
 def compared(rounds: dict[str, list[float]]) -> dict[str, Any]:
-    """Medians of both sides, of their ratio in each round, and all rounds."""
-    ratios = [a / b for a, b in zip(rounds["service"], rounds["process"], strict=True)]
+    """Medians of the two sides, of the first one's share of the other in each round, and all
+    rounds."""
+    ratios = [one / other for one, other in zip(*rounds.values(), strict=True)]
     return {
         **{side: round(statistics.median(values), 2) for side, values in rounds.items()},
         "ratio": round(statistics.median(ratios), 3),

@@ -21,14 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from serving import BATCH, CLIENTS, ROUNDS, Service, from_clients, mixed, served
+from serving import BATCH, CLIENTS, ROUNDS, Service, compared, from_clients, mixed, served
 
 from hyperloader import Tagger
 from hyperloader.experiments.run.environment import environment
 from hyperloader.serving.server import listen
+from hyperloader.serving.settings import Settings
 from hyperloader.store import write_text
 
-WAIT = 0.002
+try:
+    from litserve import LitAPI
+except ImportError:  # the LitServe of this file does not start then, and says why
+    LitAPI = object
+
+WAIT = Settings().max_wait / 1000  # seconds
 
 
 def main() -> None:
@@ -50,17 +56,10 @@ def main() -> None:
         for _ in range(ROUNDS):
             for name, service in (("hyperloader", ours), ("litserve", theirs)):
                 found, spent = asyncio.run(from_clients(service, texts, CLIENTS, given.seconds))
-                rates[name].append(round(len(found) / spent, 2))
+                rates[name].append(len(found) / spent)
                 found, _ = asyncio.run(from_clients(service, texts, 1, given.seconds / 3))
-                medians[name].append(round(1000 * statistics.median(found), 2))
-    found_all: dict[str, Any] = {}
-    for name, values in (("texts_per_second", rates), ("p50_ms", medians)):
-        ratios = [a / b for a, b in zip(values["hyperloader"], values["litserve"], strict=True)]
-        found_all[name] = {
-            **{side: statistics.median(rounds) for side, rounds in values.items()},
-            "ratio": round(statistics.median(ratios), 3),
-            "rounds": values,
-        }
+                medians[name].append(1000 * statistics.median(found))
+    both = {"texts_per_second": compared(rates), "p50_ms": compared(medians)}
     about = {
         "tagger": given.tagger,
         "texts": len(texts),
@@ -69,8 +68,8 @@ def main() -> None:
         "load_average": os.getloadavg(),
         "environment": environment(),
     }
-    print(json.dumps(found_all, indent=1))
-    write_text(given.out, json.dumps({**found_all, **about}, indent=1) + "\n")
+    print(json.dumps(both, indent=1))
+    write_text(given.out, json.dumps({**both, **about}, indent=1) + "\n")
 
 
 @contextmanager
@@ -97,24 +96,30 @@ def until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
     raise SystemExit("LitServe did not start: pip install litserve")
 
 
+class Tagging(LitAPI):  # type: ignore[misc]
+    """What LitServe's workers do. Its ``name`` is the tagger's."""
+
+    name: str
+
+    def setup(self, device: str) -> None:
+        self.tagger = Tagger.from_pretrained(self.name)
+
+    def decode_request(self, request: dict[str, str]) -> tuple[str, str]:
+        return request["texts"], request["task"]
+
+    def predict(self, asked: list[tuple[str, str]]) -> list[Any]:
+        return self.tagger.tag([text for text, _ in asked], [task for _, task in asked])
+
+    def encode_response(self, output: Any) -> dict[str, Any]:
+        return {"results": [output.to_dict()]}
+
+
 def be_litserve(name: str, port: int) -> None:
-    import litserve
-
-    class Tagging(litserve.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:
-            self.tagger = Tagger.from_pretrained(name)
-
-        def decode_request(self, request: Any) -> tuple[str, str]:
-            return request["texts"], request["task"]
-
-        def predict(self, asked: list[tuple[str, str]]) -> list[Any]:
-            return self.tagger.tag([text for text, _ in asked], [task for _, task in asked])
-
-        def encode_response(self, output: Any) -> dict[str, Any]:
-            return {"results": [output.to_dict()]}
+    from litserve import LitServer
 
     api = Tagging(max_batch_size=BATCH, batch_timeout=WAIT, api_path="/v1/tag")
-    litserve.LitServer(api, accelerator="cpu", workers_per_device=1).run(
+    api.name = name
+    LitServer(api, accelerator="cpu", workers_per_device=1).run(
         host="127.0.0.1", port=port, generate_client_file=False, log_level="warning"
     )
 

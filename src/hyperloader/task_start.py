@@ -28,10 +28,9 @@ def begun(
     output = output_of(checkpoint.model)
     tags, had = output.tag_names(task.labels), output.tag_names(like.labels)
     kept = [(i, had.index(tag)) for i, tag in enumerate(tags) if tag in had]
-    rows = {}
+    rows = output.of_texts(checkpoint.model, checkpoint.codec, task.name, task.labels)
     for name, table in checkpoint.model.source.tables().items():
-        if table.labels is not None:
-            rows[name] = output.of_texts(checkpoint.model, checkpoint.codec, task.labels)
+        if name in rows:
             continue
         row = like.weights.rows[name]
         if (place := table.place) is not None:

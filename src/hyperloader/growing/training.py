@@ -53,7 +53,7 @@ def train_task(
     """
     model = view.model.requires_grad_(False)
     for name, table in model.source.tables().items():
-        model.source.get_parameter(name).requires_grad_(table.labels is None)
+        model.source.get_parameter(name).requires_grad_(table.trained)
     model.residuals.requires_grad_(True)
     with short_run() as folder:
         trainer = TaskTrainer(

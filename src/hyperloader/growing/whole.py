@@ -145,11 +145,11 @@ def train_whole(
 
 
 def _trained(model: AttachedModel) -> dict[str, torch.nn.Parameter]:
-    texts = {f"source.{n}" for n, t in model.source.tables().items() if t.labels is not None}
+    fixed = {f"source.{n}" for n, t in model.source.tables().items() if not t.trained}
     return {
         name: parameter
         for name, parameter in model.named_parameters()
-        if not name.startswith("backbone.") and name not in texts
+        if not name.startswith("backbone.") and name not in fixed
     }
 
 

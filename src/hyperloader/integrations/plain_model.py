@@ -11,7 +11,7 @@ from hyperloader import tagging
 from hyperloader.backbones.family import Family
 from hyperloader.errors import ConfigError, first_line
 from hyperloader.modeling.active import SiteWeights
-from hyperloader.modeling.attached import HEAD, SHAPES, AttachedModel
+from hyperloader.modeling.attached import HEAD, WORD_SHAPES, AttachedModel
 from hyperloader.modeling.merging import merge
 from hyperloader.modeling.quantised import is_quantised
 from hyperloader.outputs.token_tags.codec import TokenCodec
@@ -103,7 +103,7 @@ def one_task(tagger: Tagger, task: str | None) -> OneTask:
         )
     chosen = copy.deepcopy(model).to("cpu", torch.float32).eval().requires_grad_(False)
     weights = chosen.weights(chosen.task_ids(name))
-    if (told := weights.pop(SHAPES, None)) is not None and told.vectors.any():
+    if (told := weights.pop(WORD_SHAPES, None)) is not None and told.vectors.any():
         raise ConfigError(
             f"the task {name!r} is told which words have capitals (model.word_shapes), which no "
             "plain model is; export it as a checkpoint, or train it on lower-cased text"

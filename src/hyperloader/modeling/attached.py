@@ -16,14 +16,14 @@ from hyperloader.modeling import active, pretrained
 from hyperloader.modeling.active import SiteWeights, of_rows
 from hyperloader.modeling.attach import attach
 from hyperloader.modeling.config import ModelConfig
-from hyperloader.modeling.methods import HEADS, WORD_SHAPES, Method
+from hyperloader.modeling.methods import HEADS, SHAPE_VECTORS, Method
 from hyperloader.modeling.modules.registry import KINDS
 from hyperloader.modeling.residual import residuals_of
 from hyperloader.modeling.sources.build import build_source, served_sites
 
 Tasks = str | Sequence[str] | Tensor
 HEAD = Site(ENCODER, 0, Place.HEAD)
-SHAPES = Site(ENCODER, 0, Place.WORD_SHAPES)
+WORD_SHAPES = Site(ENCODER, 0, Place.WORD_SHAPES)
 LAYER_MIX = "layer_mix."
 
 
@@ -68,8 +68,8 @@ class AttachedModel(nn.Module):
         self._head_prefix = ""
         width = self.family.width(backbone)
         if tags and config.word_shapes:
-            parts = (*parts, WORD_SHAPES)
-            made_for[SHAPES] = Sizes(width, width)
+            parts = (*parts, SHAPE_VECTORS)
+            made_for[WORD_SHAPES] = Sizes(width, width)
         if tags:  # no module is hooked for a head
             # The last source, or the only one.
             self._head_prefix = f"source.sources.{len(parts)}." if parts else "source."

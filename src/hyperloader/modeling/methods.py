@@ -154,7 +154,7 @@ _BERT_NORMAL = partial(nn.init.normal_, std=0.02)
 _NO_NORMS = {"conditional_norm": False, "train_backbone": "none", "activation": "relu"}
 
 # What a tagging head may be told of each word besides its state.
-WORD_SHAPES = Part("free_per_task", (Group("word_shapes", (Place.WORD_SHAPES,)),))
+SHAPE_VECTORS = Part("free_per_task", (Group("word_shapes", (Place.WORD_SHAPES,)),))
 # The tagging heads that a configuration can choose, whatever the method.
 _HEAD = (Group("head", (Place.HEAD,)),)
 _TEXT = Part("label_texts", _HEAD)

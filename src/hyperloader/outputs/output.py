@@ -116,13 +116,14 @@ class Output(ABC, Generic[M, C]):
         """Give the only task of ``model`` as good a start from labelled ``windows`` as can be had
         without training the model (default: none)."""
 
-    def of_texts(self, model: M, codec: C, labels: Sequence[str]) -> Tensor:
-        """What a head that is made of texts reads of ``labels``, (labels, d).
+    def of_texts(self, model: M, codec: C, task: str, labels: Sequence[str]) -> dict[str, Tensor]:
+        """The rows that ``task`` has in tables of what ``labels`` are called (default: there are no
+        such tables).
 
         Raises:
-            ConfigError: texts that it cannot read, or cannot tell apart.
+            ConfigError: texts that cannot be read, or not be told apart.
         """
-        raise NotImplementedError
+        return {}
 
     def asking_for(self, model: M, codec: C, task: str, labels: Sequence[str]) -> tuple[Any, C]:
         """What tags with ``labels`` that the model was never trained on, as the one ``task``.

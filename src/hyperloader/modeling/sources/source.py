@@ -24,6 +24,11 @@ class Table(NamedTuple):
     labels: int | None = None
 
     @property
+    def trained(self) -> bool:
+        """Whether training changes it."""
+        return self.labels is None
+
+    @property
     def place(self) -> int | None:
         """Which dimension of a task's row counts tags or labels; None: they all have one size."""
         counted = self.tags if self.labels is None else self.labels

@@ -35,15 +35,15 @@ def label_vectors(backbone: Any, pieces: SubTokens, labels: Sequence[str]) -> Te
     return torch.cat(found)
 
 
-def check_texts(labels: Sequence[str]) -> None:
-    """Raise ConfigError where two ``labels`` of a task have one text, which is all that a head of
+def check_texts(labels: Sequence[str], task: str) -> None:
+    """Raise ConfigError where two ``labels`` of ``task`` have one text, which is all that a head of
     texts alone knows of them."""
     known: dict[str, str] = {}
     for label in labels:
         other = known.setdefault(label_text(label, "readable"), label)
         if other != label:
             raise ConfigError(
-                f"the labels {other!r} and {label!r} have the same text, so a head "
+                f"task {task!r}: the labels {other!r} and {label!r} have the same text, so a head "
                 "made of texts cannot tell them apart; rename one, or use model.head=text+free"
             )
 

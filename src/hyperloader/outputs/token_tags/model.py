@@ -13,7 +13,7 @@ from hyperloader.backbones.registry import family_of
 from hyperloader.codec.batch import IGNORED
 from hyperloader.errors import ConfigError
 from hyperloader.modeling import active
-from hyperloader.modeling.attached import HEAD, SHAPES, AttachedModel
+from hyperloader.modeling.attached import HEAD, WORD_SHAPES, AttachedModel
 from hyperloader.modeling.config import ModelConfig
 from hyperloader.modeling.methods import Method
 from hyperloader.modeling.modules.head import tag_logits
@@ -239,7 +239,7 @@ class TokenTagger(AttachedModel):
             words = first_states(states, first)
         if not self.config.word_shapes or shapes is None:
             return words
-        return active.apply_at(SHAPES, add_shapes, words, shapes)
+        return active.apply_at(WORD_SHAPES, add_shapes, words, shapes)
 
     @torch.no_grad()
     def words(self, rows: TagRows) -> Tensor:

@@ -51,14 +51,21 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         model = super().build(backbone, config, codec, backbone_name)
         for source in model.label_texts:
             for number, task in enumerate(config.tasks):
-                source.read(number, self.of_texts(model, codec, codec.labels[task]))
+                for row in self.of_texts(model, codec, task, codec.labels[task]).values():
+                    source.read(number, row)
         return model
 
-    def of_texts(self, model: TokenTagger, codec: TokenCodec, labels: Sequence[str]) -> Tensor:
+    def of_texts(
+        self, model: TokenTagger, codec: TokenCodec, task: str, labels: Sequence[str]
+    ) -> dict[str, Tensor]:
         """See :meth:`Output.of_texts`."""
+        tables = model.source.tables().items()
+        names = [name for name, table in tables if table.labels is not None]
+        if not names:
+            return {}
         if model.config.head == "text":
-            check_texts(labels)
-        return label_vectors(model.backbone, codec.pieces, labels)
+            check_texts(labels, task)
+        return dict.fromkeys(names, label_vectors(model.backbone, codec.pieces, labels))
 
     def check(self, model: TokenTagger | OnnxTagger, codec: TokenCodec) -> None:
         """See :meth:`Output.check`."""
@@ -97,7 +104,7 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         """See :meth:`Output.asking_for`."""
         if not isinstance(model, TokenTagger):
             return super().asking_for(model, codec, task, labels)
-        check_texts(labels)
+        check_texts(labels, task)
         # No span of this task ever began or ended with a sentence mark.
         config = codec.config.model_copy(update={"marks": {task: ()}})
         asked = TokenCodec(codec.tokenizer, {task: labels}, config)
