@@ -8,9 +8,11 @@ Run: OMP_NUM_THREADS=1 python benchmarks/grow.py --data DIR --out FILE.json --wo
 Each of the tasks --held-out (default: every task of DIR in turn) is left out, a base is trained on
 the others (--base names one that is there) and then the task is learnt from as many of its training
 sentences as --counts says (0: all), a tenth more for validation, in each of --ways: added at a
-level, by ``train --from`` the base, and alone from an untrained hypernetwork. Of each way the F1 on
-sentences of --part (--scored: so many, 0 all), the seconds, the bytes of the task as a folder, and
-whether the old tasks' answers on --compared of their test sentences (0: all) have stayed the same.
+level, by ``train --from`` the base, alone from an untrained hypernetwork, alone with adapters or by
+fine-tuning the whole backbone, or jointly: together with the others, from the beginning, in
+--base-steps. Of each way the F1 on sentences of --part (--scored: so many, 0 all), the seconds, the
+bytes of the task as a folder, and whether the old tasks' answers on --compared of their test
+sentences (0: all) have stayed the same.
 """
 
 import argparse
@@ -31,7 +33,13 @@ from hyperloader.growing.add import LEVELS
 from hyperloader.store import write_text
 from hyperloader.tagger import Tagger
 
-WAYS = (*(f"add-task {level}" for level in LEVELS), "train --from", "train")
+# Models of one task each, by what they change in the recipe.
+ALONE: dict[str, dict[str, Any]] = {
+    "train": {},
+    "train an adapter": {"model.method": "adapter"},
+    "train all of the backbone": {"model.method": "full", "training.backbone_learning_rate": 1e-4},
+}
+WAYS = (*(f"add-task {level}" for level in LEVELS), "train --from", *ALONE, "train jointly")
 
 
 def main() -> None:
@@ -45,7 +53,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--base-steps", type=int, default=1500)
     parser.add_argument("--steps", type=int, help="of every way; default: each one's own")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:-3])
     parser.add_argument("--part", choices=["validation", "test"], default="test")
     parser.add_argument("--scored", type=int, default=0, help="sentences of that part; 0: all")
     parser.add_argument("--compared", type=int, default=100, help="of old tasks; 0: all")
@@ -119,21 +127,33 @@ def ways(
             base, {few.name: few}, level=level, seed=seed, steps=given.steps, progress=False
         )
 
-    def trained(way: str, **options: Any) -> Callable[[], Tagger]:
-        out = given.work / f"{few.name}-{count}-{seed}-{way}"
+    def trained(way: str, settings: Mapping[str, Any], **options: Any) -> Callable[[], Tagger]:
+        out = given.work / f"{few.name}-{count}-{seed}-{way.replace(' ', '-')}"
         if given.steps:  # the recipe's own warming up and validations are those of a long run
-            options["settings"] = {
+            short = {
                 "training.warmup_steps": max(1, given.steps // 10),
                 "validation.every": given.steps,
             }
+            options["steps"], settings = given.steps, {**short, **settings}
         return lambda: hyperloader.train(
-            {few.name: few}, out=out, seed=seed, steps=given.steps, progress=False, **options
+            {few.name: few}, out=out, seed=seed, settings=settings, progress=False, **options
+        )
+
+    def jointly() -> Tagger:
+        return hyperloader.train(
+            {**others, few.name: few},
+            out=given.work / f"{few.name}-{count}-{seed}-jointly",
+            recipe=given.recipe,
+            steps=given.base_steps,
+            seed=seed,
+            progress=False,
         )
 
     every = {
         **{f"add-task {level}": added(level) for level in LEVELS},
-        "train --from": trained("from", start=base),
-        "train": trained("alone", recipe=given.recipe),
+        "train --from": trained("from", {}, start=base),
+        **{way: trained(way, changed, recipe=given.recipe) for way, changed in ALONE.items()},
+        "train jointly": jointly,
     }
     return {way: every[way] for way in given.ways}
 
