@@ -267,3 +267,26 @@ def test_what_cannot_be_scored_is_one_line(run: Path, tmp_path: Path) -> None:
     assert "sentence 1 differs at word 1" in refused("score", home, dining)
     assert "nowhere" in refused("score", home, tmp_path / "nowhere")
     assert "is a folder" in refused("score", home, home, "--output", tmp_path)
+
+
+def test_sentences_that_are_training_sentences_of_any_task_can_be_left_out(
+    run: Path, tmp_path: Path
+) -> None:
+    data = write_data(tmp_path / "data")
+    known = corpora()
+    dining, home = (known[name].splits for name in ("dining", "home"))
+    leaked = [[word.upper() for word in home["train"][0].words], list(dining["train"][0].words)]
+    extra = "".join("".join(f"{word}\tO\n" for word in words) + "\n" for words in leaked)
+    (test,) = (data / "dining").glob("test*")
+    test.write_text(test.read_text().rstrip("\n") + "\n\n" + extra)
+    seen = {tuple(map(str.lower, e.words)) for c in known.values() for e in c.splits["train"]}
+    new = sum(tuple(map(str.lower, e.words)) not in seen for e in dining["test"])
+    done = cli("evaluate", run, "--data", data, "--without-seen", "--json")
+    assert done.code == 0, done.err
+    all_of_it = len(dining["test"]) + 2
+    assert f"dining: {all_of_it - new} of {all_of_it} sentences left out as seen" in done.err
+    document = json.loads(done.out)
+    assert document["without_seen"]
+    assert document["tasks"]["dining"]["sentences"] == new
+    told = refused("evaluate", run, "--split", "train", "--without-seen")
+    assert "all train sentences of dining are training sentences too" in told

@@ -56,6 +56,13 @@ def evaluate(
         int | None,
         typer.Option(min=1, help="Of each task at most so many, taken evenly over the part."),
     ] = None,
+    seen: Annotated[
+        bool,
+        typer.Option(
+            "--seen/--without-seen",
+            help="Score, or leave out, what is among the training sentences of these tasks.",
+        ),
+    ] = True,
     brief: Annotated[
         bool, typer.Option("--brief", help="Print one row per task, not every label and measure.")
     ] = False,
@@ -82,7 +89,8 @@ def evaluate(
     mode). The rows of a task also say how many spans have the right boundaries, the right label
     where they overlap, or overlap at all. ECE says how far the scores of predicted spans are from
     the share of them that is right. A single corpus or file is scored as the task that --task
-    names, or that it is named after; a model with one task needs no name.
+    names, or that it is named after; a model with one task needs no name. Corpora repeat
+    themselves, and one another: --without-seen gives scores of the sentences that are new.
 
     With --scoring raw-text the words of each sentence are joined as people write them, and the
     text is split and tagged as hyperloader tag does; F1 of spans of characters stands beside F1 by
@@ -103,6 +111,7 @@ def evaluate(
         select_examples,
         some_of,
         trained_on,
+        without_seen,
     )
     from hyperloader.evaluation.files import OutputFiles
     from hyperloader.evaluation.raw_text import raw_text_evaluation
@@ -122,9 +131,17 @@ def evaluate(
     whole = not trained_on(run, data)
     corpora = load_for(data or run_data(run), tagger.tasks, task, split.value, whole=whole)
     typer.echo(account(corpora.values()), err=True)
+    if not seen:
+        new = without_seen(corpora, split)
+        for name, corpus in corpora.items():
+            there, left = (len(c.splits.get(split, ())) for c in (corpus, new[name]))
+            typer.echo(f"{name}: {there - left:,} of {there:,} sentences left out as seen", err=True)
+        corpora = new
     if sentences is not None:
         corpora = {name: some_of(corpus, split, sentences) for name, corpus in corpora.items()}
     document: dict[str, Any] = {"run": str(run), "split": split.value, "scoring": scoring.value}
+    if not seen:
+        document["without_seen"] = True
     with _bar(console, as_json) as bar:
         lines = {
             name: bar.add_task(name, total=len(examples))

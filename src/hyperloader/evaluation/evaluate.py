@@ -313,6 +313,29 @@ def some_of(corpus: Corpus, split: str, count: int) -> Corpus:
     )
 
 
+def without_seen(corpora: Mapping[str, Corpus], split: str) -> dict[str, Corpus]:
+    """``corpora`` without the sentences of ``split`` that are training sentences of any of them,
+    capitals or not.
+
+    Raises:
+        DataError: one of them has no others.
+    """
+
+    def words(example: Example) -> tuple[str, ...]:
+        return tuple(word.lower() for word in example.words)
+
+    seen = {words(e) for corpus in corpora.values() for e in corpus.splits.get("train", ())}
+
+    def unseen(corpus: Corpus) -> Corpus:
+        there = corpus.splits.get(split, ())
+        kept = tuple(e for e in there if words(e) not in seen)
+        if there and not kept:
+            raise DataError(f"all {split} sentences of {corpus.name} are training sentences too")
+        return replace(corpus, splits={**corpus.splits, split: kept})
+
+    return {name: unseen(corpus) for name, corpus in corpora.items()}
+
+
 def f1_evaluator(
     codec: Codec, corpora: Mapping[str, Corpus], *, sentences: int | None = None
 ) -> Callable[[AttachedModel], dict[str, float]]:
