@@ -135,7 +135,8 @@ def evaluate(
         new = without_seen(corpora, split)
         for name, corpus in corpora.items():
             there, left = (len(c.splits.get(split, ())) for c in (corpus, new[name]))
-            typer.echo(f"{name}: {there - left:,} of {there:,} sentences left out as seen", err=True)
+            gone = f"{there - left:,} of {there:,} sentences"
+            typer.echo(f"{name}: {gone} left out as seen", err=True)
         corpora = new
     if sentences is not None:
         corpora = {name: some_of(corpus, split, sentences) for name, corpus in corpora.items()}
