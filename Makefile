@@ -13,10 +13,10 @@ DATA ?= ../shared/data/labelled
 SCALE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint fix bench ray docs faults audit backbone taggers clean
+.PHONY: help quickstart test test-all lint fix bench ray docs faults audit backbone taggers clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 to 3.14 with venv is needed; set PYTHON=/path/to/it"; exit 2; }
@@ -37,6 +37,9 @@ quickstart: $(VENV)/.installed ## Train on three sample tasks, score, tag (a few
 
 test: $(VENV)/.installed-dev ## Run the tests on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+
+test-all: $(VENV)/.installed-dev ## Run the slow tests too, and every property on more examples
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal -m ""
 
 lint: $(VENV)/.installed-dev ## Check style and types
 	$(BIN)/ruff check .

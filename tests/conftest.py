@@ -14,9 +14,14 @@ from hyperloader.corpora.registry import load_corpora
 
 pytest_plugins = ["pretraining_helpers"]
 
+ALL = ""  # the marks of `make test-all`
 # A busy machine is slow without being wrong.
-settings.register_profile("any machine", deadline=None)
-settings.load_profile("any machine")
+settings.register_profile("all", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=50)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("all" if config.option.markexpr == ALL else "quick")
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +56,8 @@ def disk_of(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if terminalreporter.config.option.markexpr != ALL:
+        terminalreporter.line("the slow tests were left out; `make test-all` runs them too")
     if CHROMIUM is None or DRIVER is None:
         terminalreporter.section("no browser", sep="!", red=True, bold=True)
         terminalreporter.line(MISSING)

@@ -24,6 +24,7 @@ from slow_decoder import sharpened
 CODEC, CPU = tiny_codec(), torch.device("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_repeats")
 def test_generate_under_the_grammar_finds_what_the_decoder_finds() -> None:
     sentences = tuple(Example(tuple(s.split()), (), "flights") for s in SENTENCES)
@@ -117,6 +118,7 @@ def test_a_killed_process_is_said() -> None:
         in_fresh_process(killed)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_repeats")
 def test_the_decoder_takes_less_memory_than_generate() -> None:
     subject = ModelSpec("tiny").make()

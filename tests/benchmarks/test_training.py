@@ -65,6 +65,7 @@ def test_every_contender_makes_steps(contender: benchmark_training.Trained) -> N
     assert (cost.trained == cost.total) == (contender.method == "full")
 
 
+@pytest.mark.slow
 def test_the_command_compares_with_hyperloader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

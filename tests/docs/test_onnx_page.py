@@ -11,6 +11,7 @@ from folders import ROOT
 from training_helpers import cli, write_data
 
 
+@pytest.mark.slow
 def test_its_commands_and_its_example_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,6 +125,7 @@ def test_gradient_checkpointing_recomputes_with_the_weights_of_its_own_batch() -
         torch.testing.assert_close(recomputed[name], value, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_compiled_without_a_graph_break_it_is_the_same() -> None:
     model = model_of()
     compiled = torch.compile(model, fullgraph=True, backend="eager")

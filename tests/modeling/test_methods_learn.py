@@ -48,6 +48,9 @@ LEARNING: dict[str, dict[str, Any]] = {
     "hyperlora": {"training.batch_size": 16},
 }
 
+# The others are slow.
+QUICK = ("hyperloader", "adapter")
+
 
 @pytest.fixture(scope="module")
 def sample() -> dict[str, Corpus]:
@@ -93,7 +96,10 @@ def stop_after() -> Iterator[list[int]]:
         yield steps
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [m if m in QUICK else pytest.param(m, marks=pytest.mark.slow) for m in METHODS],
+)
 def test_it_beats_the_most_frequent_tag(
     method: str, sample: Mapping[str, Corpus], data: Path, tmp_path: Path, stop_after: list[int]
 ) -> None:

@@ -157,8 +157,9 @@ def test_logits_and_spans_are_those_of_the_model(hyperloader: Tagger, all_tasks:
 @pytest.mark.parametrize(
     ("method", "task"),
     [
-        *(("hyperloader", "travel"), ("full", None), ("adapter-dagger", None)),
-        ("unipelt-bert", "music"),
+        *(("hyperloader", "travel"), ("full", None)),
+        pytest.param("adapter-dagger", None, marks=pytest.mark.slow),
+        pytest.param("unipelt-bert", "music", marks=pytest.mark.slow),
     ],
 )
 def test_so_they_are_of_one_task_and_by_other_methods(
@@ -173,7 +174,10 @@ def test_so_they_are_of_one_task_and_by_other_methods(
 
 
 # Of ModernBERT the first layer sees everything, and the second only what is near.
-@pytest.mark.parametrize(("kind", "layers"), [("roberta", 1), ("modernbert", 2)])
+@pytest.mark.parametrize(
+    ("kind", "layers"),
+    [pytest.param("roberta", 1, marks=pytest.mark.slow), ("modernbert", 2)],
+)
 def test_other_encoders_can_be_exported(kind: str, layers: int, tmp_path: Path) -> None:
     tagger = tagger_of(kind, layers=layers)
     graph = in_onnx(tagger, tmp_path / "onnx", "travel")

@@ -57,6 +57,7 @@ def assert_alike(one: Path, two: Path) -> None:
         assert float((tensor - second[name]).abs().max()) <= near, name
 
 
+@pytest.mark.slow
 def test_the_launchers_two_processes_train_what_one_does(tmp_path: Path) -> None:
     data, two = write_data(tmp_path / "data"), tmp_path / "two"
     done = subprocess.run(

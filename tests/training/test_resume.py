@@ -107,9 +107,18 @@ AGAIN = (
     "between checkpoints",
     "in the log",
 )
+# At which a run is killed where there is little time; at the others in the slow tests.
+QUICK = "while the last one is written"
 
 
-@pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment not in AGAIN])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        moment if moment == QUICK else pytest.param(moment, marks=pytest.mark.slow)
+        for moment in MOMENTS
+        if moment not in AGAIN
+    ],
+)
 def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(
     tmp_path: Path, whole: Callable[[str], Path], moment: str
 ) -> None:
