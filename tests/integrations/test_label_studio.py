@@ -126,7 +126,10 @@ def test_a_service_has_it_for_all_its_tasks(tagger: Tagger) -> None:
         assert running.ask("/label-studio/movie/health").status == 200
         assert running.ask("/label-studio/music/health").error == (422, "unknown_task")
         bad = running.ask("/label-studio/restaurant/predict", asked(["x"], "<View/>"))
-        assert bad.status == 400
+        assert bad.error == (400, "malformed")
+        assert "has no <Labels> for a <Text>" in bad.json["error"]["message"]
+        bad = running.ask("/label-studio/restaurant/predict", {"tasks": [{"id": 7, "data": {}}]})
+        assert bad.json["error"]["message"] == "task 7 has no text at data.text"
 
 
 def shown(results: list[Any]) -> list[Any]:
