@@ -303,3 +303,18 @@ def test_a_row_that_the_tagger_refuses_is_a_bad_one(
     assert [row["text"] for row in jsonl(outputs(tmp_path / "out", manifest))] == ["a", "b"]
     (bad,) = jsonl([tmp_path / "out" / "errors.jsonl"])
     assert (bad["line"], bad["error"]) == (2, "too long")
+
+
+def test_a_row_is_cut_nowhere_though_a_quote_has_no_other(tmp_path: Path) -> None:
+    cells = ['5" pipe', "b", '"c\nd"', '"e\nf"', "g", '"h\ni"', "j"]
+    rows = "".join(f"{i},{cell},x\n" for i, cell in enumerate(cells))
+    for name, head, ends in (("a", "n,text,m\n", "\n"), ("b", 'n",text,m\n', "\n"),
+                             ("c", "n,text,m\n", "\r")):  # fmt: skip
+        path = tmp_path / f"{name}.csv"
+        path.write_text((head + rows).replace("\n", ends), newline="")
+        with path.open(newline="") as file:
+            wanted = list(csv.DictReader(file))
+        shards = cut([str(path)], 1)
+        assert [s.rows for s in shards] == [1] * len(cells)
+        batches = [b for s in shards for b in read_rows(s, "text", "spans", 3)]
+        assert [row for b in batches for row in b.rows] == wanted
