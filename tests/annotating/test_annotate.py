@@ -318,3 +318,16 @@ def test_a_row_is_cut_nowhere_though_a_quote_has_no_other(tmp_path: Path) -> Non
         assert [s.rows for s in shards] == [1] * len(cells)
         batches = [b for s in shards for b in read_rows(s, "text", "spans", 3)]
         assert [row for b in batches for row in b.rows] == wanted
+
+
+def test_a_carriage_return_in_a_cell_is_read_again(tmp_path: Path, tagger: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(b'n,text\n1,"a\rb"\n2,c\n')
+    manifest = run(tmp_path / "in.csv", tmp_path / "out", tagger)
+    (output,) = outputs(tmp_path / "out", manifest)
+    with output.open(newline="", encoding="utf-8") as file:
+        assert [(row["n"], row["text"]) for row in csv.DictReader(file)] == [
+            ("1", "a\rb"),
+            ("2", "c"),
+        ]
+    assert output.read_bytes().count(b"\n") == 3
+    assert output.read_bytes().count(b"\r") == 1

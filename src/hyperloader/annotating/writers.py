@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hyperloader.annotating.rows import Bad, Batch
 from hyperloader.annotating.shards import CSV, JSONL, PARQUET, TEXT, Shard, parquet_file
@@ -92,6 +92,18 @@ class JsonLines(Writer):
         return []
 
 
+class _Rows:
+    """A file whose rows end with a line feed. (A csv.writer that was told so would leave a carriage
+    return in a cell unquoted, and readers would take it for the end of the row.)"""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> None:
+        """What a csv.writer calls for each row."""
+        self._file.write(row.removesuffix("\r\n") + "\n")
+
+
 class Csv(Writer):
     """Every row as it was, and its spans as JSON in one more cell."""
 
@@ -99,7 +111,7 @@ class Csv(Writer):
         super().__init__(path, shard, column)
         self._file = path.open("w", encoding="utf-8", newline="")
         self._rows = csv.DictWriter(
-            self._file, [*shard.header, column], delimiter=shard.delimiter, lineterminator="\n"
+            _Rows(self._file), [*shard.header, column], delimiter=shard.delimiter
         )
         self._rows.writeheader()
 
