@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -331,3 +332,20 @@ def test_a_carriage_return_in_a_cell_is_read_again(tmp_path: Path, tagger: Path)
         ]
     assert output.read_bytes().count(b"\n") == 3
     assert output.read_bytes().count(b"\r") == 1
+
+
+@pytest.mark.parametrize("form", ["same", "prodigy", "label-studio"])
+def test_half_characters_beside_the_text_stop_nothing(
+    form: str, tmp_path: Path, tagger: Path
+) -> None:
+    half, name = "\ud83d", os.fsdecode(b"caf\xe9.jsonl")
+    lines = json.dumps({"text": "play", "m": half}) + "\n" + json.dumps({half: "no text"}) + "\n"
+    (tmp_path / name).write_text(lines)
+    manifest = run(tmp_path / name, tmp_path / "out", tagger, format=form)
+    assert (manifest["rows"], manifest["errors"]) == (1, 1)
+    (bad,) = jsonl([tmp_path / "out" / "errors.jsonl"])
+    assert bad["file"] == str(tmp_path / name)
+    (written,) = outputs(tmp_path / "out", manifest)
+    content = json.loads(written.read_text("utf-8"))
+    row = content[0]["data"] if form == "label-studio" else content.get("meta", content)
+    assert row["m"] == half

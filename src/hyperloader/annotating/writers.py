@@ -78,7 +78,8 @@ class JsonLines(Writer):
 
     def __init__(self, path: Path, shard: Shard, column: str) -> None:
         super().__init__(path, shard, column)
-        self._file = path.open("w", encoding="utf-8")
+        # Half a character in another column (a lone surrogate) stays what it was, an escape.
+        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
 
     def write(self, batch: Batch, found: Sequence[TaggedText]) -> None:
         """See :meth:`Writer.write`; what JSON does not know, such as a date, becomes a string."""
@@ -229,7 +230,7 @@ class Labelled(Writer):
         if not as_list:
             return json_lines(json.loads(json.dumps(records, default=str)))
         rows = (json.dumps(record, ensure_ascii=False, default=str) for record in records)
-        return ("[\n" + ",\n".join(rows) + "\n]\n").encode()
+        return ("[\n" + ",\n".join(rows) + "\n]\n").encode(errors="backslashreplace")
 
 
 def add_scores(record: dict[str, Any], scores: Iterable[float]) -> None:
