@@ -349,3 +349,12 @@ def test_half_characters_beside_the_text_stop_nothing(
     content = json.loads(written.read_text("utf-8"))
     row = content[0]["data"] if form == "label-studio" else content.get("meta", content)
     assert row["m"] == half
+
+
+def test_outputs_inside_an_input_are_no_inputs(tmp_path: Path, tagger: Path) -> None:
+    (tmp_path / "in.txt").write_text("play\n")
+    manifest = run(tmp_path, tmp_path / "out", tagger)
+    assert (tmp_path / "out" / "00000-in.jsonl").is_file()
+    assert run(tmp_path, tmp_path / "out", tagger) == manifest
+    with pytest.raises(HyperloaderError, match="another run"):
+        run(tmp_path / "out", tmp_path / "out", tagger)
