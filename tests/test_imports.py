@@ -46,7 +46,7 @@ TOGETHER = {
     "saving": {"checkpoint", "onnx_checkpoint", "hub", "model_card", "tagging"},
     "task_part": {"checkpoint"},
     "task_start": {"checkpoint", "task_part"},
-    "tagger_state": {"tagging"},
+    "tagger_state": {"checkpoint", "tagging"},
     "tagger_tasks": {"checkpoint", "hub", "saving", "task_part"},
     "trust": {"builtin", "errors", "store", "yamls"},
     "tagger": {"evaluation"},

@@ -33,13 +33,22 @@ class _Asking:
         timeout: float = 60.0,
         retries: int = 5,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is none, or half a pair of brackets
+            usable = False
+        if not usable:
             raise ServiceError(f"{url!r} is no address of a service; give http://HOST:PORT")
         self.url, self.model = url.rstrip("/"), model
         self.timeout, self.retries = timeout, retries
         self._headers = {"Content-Type": "application/json"}
         if api_key:
+            if not api_key.isascii() or not api_key.isprintable():
+                raise ServiceError(
+                    "an API key has printable ASCII characters alone; does this one end with a "
+                    "line break?"
+                )
             self._headers["Authorization"] = f"Bearer {api_key}"
 
     def _mine(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -142,14 +151,17 @@ class Client(_Asking):
         self, texts: Iterable[str], task: str | None = None, *, batch_size: int = 64, **options: Any
     ) -> Iterator[TaggedText]:
         """As :meth:`tag`, for a stream: in order, ``batch_size`` texts in a request."""
+        if batch_size < 1:
+            raise ServiceError(f"a batch size of {batch_size} asks for nothing; give at least 1")
         stream = iter(texts)
         while some := list(islice(stream, batch_size)):
             yield from self.tag(some, task, **options)
 
     def _ask(self, method: str, path: str, value: Any = None) -> Any:
+        body = None if value is None else json.dumps(value)
         for attempt in count():
             try:
-                return self._once(method, path, None if value is None else json.dumps(value))
+                return self._once(method, path, body)
             except ServiceError as error:
                 time.sleep(self._wait(error, attempt))
 
@@ -239,9 +251,10 @@ class AsyncClient(_Asking):
         return answer(texts, await self._ask("POST", "/v1/tag", asked))
 
     async def _ask(self, method: str, path: str, value: Any = None) -> Any:
+        body = None if value is None else json.dumps(value)
         for attempt in count():
             try:
-                reply = await self._client.request(method, self.url + path, json=value)
+                reply = await self._client.request(method, self.url + path, content=body)
                 after = reply.headers.get("Retry-After")
                 return checked(reply.status_code, reply.content, after)
             except self._no_answer as error:
@@ -295,7 +308,7 @@ def checked(status: int, body: bytes, retry_after: str | None) -> Any:
     """The JSON of an answer. Raises ServiceError for every other one."""
     try:
         document = json.loads(body)
-        if status < 400:
+        if status < 400 and not {"results", "tasks"}.isdisjoint(document):
             return document
         code, message = document["error"]["code"], document["error"]["message"]
     except (ValueError, KeyError, TypeError):

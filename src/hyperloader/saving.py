@@ -9,12 +9,9 @@ from typing import Any, Unpack
 import torch
 
 from hyperloader import hub, tagging
-from hyperloader.calibration import Calibration
 from hyperloader.checkpoint import Checkpoint, save_checkpoint
-from hyperloader.codec.codec import Codec
 from hyperloader.model_card import Scores, model_card
 from hyperloader.onnx_checkpoint import InOnnx, save_onnx
-from hyperloader.outputs.registry import Answering
 
 STORED = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -24,19 +21,9 @@ class Saving:
 
     @property
     @abstractmethod
-    def model(self) -> Answering: ...
-    @property
-    @abstractmethod
-    def codec(self) -> Codec: ...
-    @property
-    @abstractmethod
-    def calibration(self) -> Calibration | None: ...
-
-    @property
     def checkpoint(self) -> Checkpoint:
         """The model with its parameters, its codec and its temperatures. Raises ConfigError for a
         tagger in ONNX, which has no parameters."""
-        return Checkpoint(tagging.whole(self.model), self.codec, self.calibration)
 
     def save_pretrained(
         self,

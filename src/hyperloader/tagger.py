@@ -112,6 +112,11 @@ class Tagger(Tasks):
         return self._now.calibration
 
     @property
+    def checkpoint(self) -> Checkpoint:
+        """See :attr:`Saving.checkpoint`."""
+        return self._now.checkpoint
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks that the model knows."""
         return self.model.config.tasks

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from hyperloader import tagging
 from hyperloader.calibration import Calibration
+from hyperloader.checkpoint import Checkpoint
 from hyperloader.codec.batch import stream_windows
 from hyperloader.codec.codec import Codec
 from hyperloader.outputs.decoded import WindowDecoder, decode_sentences
@@ -36,6 +37,11 @@ class State(NamedTuple):
         marks = codec.config.marks or {}
         cut = {task: SENTENCE_MARKS - set(kept) for task, kept in marks.items()}
         return cls(model, codec, calibration, decoder, cut)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What can be saved. Raises ConfigError for a tagger in ONNX."""
+        return Checkpoint(tagging.whole(self.model), self.codec, self.calibration)
 
     @property
     def zero_shot(self) -> bool:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -303,3 +304,57 @@ def test_a_row_that_the_tagger_refuses_is_a_bad_one(
     assert [row["text"] for row in jsonl(outputs(tmp_path / "out", manifest))] == ["a", "b"]
     (bad,) = jsonl([tmp_path / "out" / "errors.jsonl"])
     assert (bad["line"], bad["error"]) == (2, "too long")
+
+
+def test_a_row_is_cut_nowhere_though_a_quote_has_no_other(tmp_path: Path) -> None:
+    cells = ['5" pipe', "b", '"c\nd"', '"e\nf"', "g", '"h\ni"', "j"]
+    rows = "".join(f"{i},{cell},x\n" for i, cell in enumerate(cells))
+    for name, head, ends in (("a", "n,text,m\n", "\n"), ("b", 'n",text,m\n', "\n"),
+                             ("c", "n,text,m\n", "\r")):  # fmt: skip
+        path = tmp_path / f"{name}.csv"
+        path.write_text((head + rows).replace("\n", ends), newline="")
+        with path.open(newline="") as file:
+            wanted = list(csv.DictReader(file))
+        shards = cut([str(path)], 1)
+        assert [s.rows for s in shards] == [1] * len(cells)
+        batches = [b for s in shards for b in read_rows(s, "text", "spans", 3)]
+        assert [row for b in batches for row in b.rows] == wanted
+
+
+def test_a_carriage_return_in_a_cell_is_read_again(tmp_path: Path, tagger: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(b'n,text\n1,"a\rb"\n2,c\n')
+    manifest = run(tmp_path / "in.csv", tmp_path / "out", tagger)
+    (output,) = outputs(tmp_path / "out", manifest)
+    with output.open(newline="", encoding="utf-8") as file:
+        assert [(row["n"], row["text"]) for row in csv.DictReader(file)] == [
+            ("1", "a\rb"),
+            ("2", "c"),
+        ]
+    assert output.read_bytes().count(b"\n") == 3
+    assert output.read_bytes().count(b"\r") == 1
+
+
+@pytest.mark.parametrize("form", ["same", "prodigy", "label-studio"])
+def test_half_characters_beside_the_text_stop_nothing(
+    form: str, tmp_path: Path, tagger: Path
+) -> None:
+    half, name = "\ud83d", os.fsdecode(b"caf\xe9.jsonl")
+    lines = json.dumps({"text": "play", "m": half}) + "\n" + json.dumps({half: "no text"}) + "\n"
+    (tmp_path / name).write_text(lines)
+    manifest = run(tmp_path / name, tmp_path / "out", tagger, format=form)
+    assert (manifest["rows"], manifest["errors"]) == (1, 1)
+    (bad,) = jsonl([tmp_path / "out" / "errors.jsonl"])
+    assert bad["file"] == str(tmp_path / name)
+    (written,) = outputs(tmp_path / "out", manifest)
+    content = json.loads(written.read_text("utf-8"))
+    row = content[0]["data"] if form == "label-studio" else content.get("meta", content)
+    assert row["m"] == half
+
+
+def test_outputs_inside_an_input_are_no_inputs(tmp_path: Path, tagger: Path) -> None:
+    (tmp_path / "in.txt").write_text("play\n")
+    manifest = run(tmp_path, tmp_path / "out", tagger)
+    assert (tmp_path / "out" / "00000-in.jsonl").is_file()
+    assert run(tmp_path, tmp_path / "out", tagger) == manifest
+    with pytest.raises(HyperloaderError, match="another run"):
+        run(tmp_path / "out", tmp_path / "out", tagger)

@@ -11,8 +11,10 @@ import torch
 
 from bert_helpers import bert_tagger
 from helpers import LABELS, SENTENCES, tiny_codec, tiny_model
+from hyperloader import tagging
 from hyperloader.checkpoint import save_checkpoint
 from hyperloader.errors import CheckpointError, ConfigError, HyperloaderError, TargetError
+from hyperloader.modeling.attached import AttachedModel
 from hyperloader.modeling.tasks import TaskWeights
 from hyperloader.store import file_hash
 from hyperloader.tagger import Tagger
@@ -291,6 +293,20 @@ def test_one_task_grows_to_two_and_generated_heads_do_too(tmp_path: Path) -> Non
     assert tagger.tag(TEXTS, only) == alone
     save_checkpoint(tmp_path / "two", tagger.model, tagger.codec)
     assert Tagger.from_pretrained(tmp_path / "two").tasks == (only, NEW)
+
+
+def test_what_is_saved_is_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger = bert_tagger()
+
+    def meanwhile(model: AttachedModel) -> AttachedModel:
+        monkeypatch.undo()
+        tagger.remove(tagger.tasks[-1])
+        return model
+
+    monkeypatch.setattr(tagging, "whole", meanwhile)
+    here = tagger.checkpoint
+    assert here.model.config.tasks == tuple(here.codec.labels)
+    assert len(here.model.config.tasks) == len(tagger.tasks) + 1
 
 
 def test_a_task_is_shared_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,6 +108,15 @@ def test_bad_requests_are_told_why(client: TestClient) -> None:
     assert client.post("/restaurant/predict", json={}).status_code == 422
 
 
+def test_a_tasks_name_may_have_a_slash(tagger: Tagger) -> None:
+    renamed = Tagger(tagger.model, tagger.codec, tagger.calibration)
+    renamed.rename("movie", "films/old")
+    client = TestClient(app(renamed))
+    assert client.get("/films%2Fold/health").status_code == 200
+    found = client.post("/films%2Fold/predict", json=asked(TEXTS)).json()
+    assert len(found["results"]) == len(TEXTS)
+
+
 def test_some_tasks_alone(tagger: Tagger) -> None:
     client = TestClient(app(tagger, ["movie"]))
     assert client.get("/movie/health").status_code == 200
@@ -126,7 +135,10 @@ def test_a_service_has_it_for_all_its_tasks(tagger: Tagger) -> None:
         assert running.ask("/label-studio/movie/health").status == 200
         assert running.ask("/label-studio/music/health").error == (422, "unknown_task")
         bad = running.ask("/label-studio/restaurant/predict", asked(["x"], "<View/>"))
-        assert bad.status == 400
+        assert bad.error == (400, "malformed")
+        assert "has no <Labels> for a <Text>" in bad.json["error"]["message"]
+        bad = running.ask("/label-studio/restaurant/predict", {"tasks": [{"id": 7, "data": {}}]})
+        assert bad.json["error"]["message"] == "task 7 has no text at data.text"
 
 
 def shown(results: list[Any]) -> list[Any]:

@@ -59,6 +59,7 @@ def test_it_is_refused_and_says_why(running: Running, name: str) -> None:
     [
         ({"texts": "a", "task": "musik"}, "unknown task 'musik'; did you mean 'music'? (known: "),
         ({"texts": "a"}, "give a task (one of: music, flights, one)"),
+        (b'{"texts": "\xe9", "task": "one"}', "the body is not JSON in UTF-8"),
         ({"texts": ["a", 4], "task": "one"}, "texts.1: Input should be a valid string"),
         ({"texts": ["a" * 1001], "task": "one"}, "text 0 has 1,001 characters, more than 1,000"),
     ],

@@ -88,7 +88,11 @@ def test_threads_share_a_client(running: Running) -> None:
 
 @pytest.mark.parametrize(
     ("text", "task", "status", "code"),
-    [("a", "musik", 422, "unknown_task"), ("a" * 101, "one", 413, "too_large")],
+    [
+        ("a", "musik", 422, "unknown_task"),
+        ("a" * 101, "one", 413, "too_large"),
+        ("\ud83d", "one", 422, "invalid"),
+    ],
 )
 def test_what_the_service_says_is_raised(
     running: Running, text: str, task: str, status: int, code: str
@@ -158,16 +162,23 @@ def test_a_full_service_is_asked_again(fickle: str, asynchronous: bool) -> None:
     Fickle.replies = [*full, (200, answer)]
     with pytest.raises(ServiceError, match="it is draining"):
         work(1)
-    Fickle.replies = [(200, b"<html>")]
-    with pytest.raises(ServiceError, match="no hyperloader service"):
-        work(1)
+    for strange in (b"<html>", {"status": "ok"}, [1], 7):
+        Fickle.replies = [(200, strange)]
+        with pytest.raises(ServiceError, match="no hyperloader service"):
+            work(1)
 
 
 def test_nobody_there_and_no_address() -> None:
     with pytest.raises(ServiceError, match=r"does not answer: .*; is it running"):
         Client("http://127.0.0.1:9", timeout=5).tag("a")
-    with pytest.raises(ServiceError, match="give http://HOST:PORT"):
-        Client("localhost:8000")
+    for url in ("localhost:8000", "http://localhost:port", "http://localhost:99999", "http://[::1"):
+        with pytest.raises(ServiceError, match="give http://HOST:PORT"):
+            Client(url)
+    for key in ("secret\n", "ключ"):
+        with pytest.raises(ServiceError, match="printable ASCII characters alone"):
+            Client("http://localhost:8000", key)
+    with pytest.raises(ServiceError, match="a batch size of 0"):
+        list(Client("http://localhost:8000").pipe(["a"], batch_size=0))
 
 
 def test_a_connection_that_was_closed_is_opened_again() -> None:

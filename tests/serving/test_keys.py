@@ -96,12 +96,16 @@ def test_a_tagger_is_loaded_and_removed_while_it_serves(tmp_path: Path) -> None:
     codec = tiny_codec({"one": ("thing",)})
     other = Tagger(tiny_model(codec, random=True, seed=8), codec)
     other.save_pretrained(tmp_path / "other")
+    other.save_pretrained(tmp_path / "lr=1" / "other")
     held = Held(small_tagger())
     with serving(held, admin_key="boss") as running:
         thread, replies = in_thread(running.tag, "one thing", "one")
         assert held.begun.wait(60)  # it works while the other one is loaded
         added = running.ask("/v1/models", {"path": str(tmp_path / "other")}, **ADMIN)
         assert (added.status, added.json["tasks"][0]["model"]) == (201, "other")
+        named = {"path": str(tmp_path / "lr=1" / "other"), "name": "second"}
+        assert running.ask("/v1/models", named, **ADMIN).status == 201
+        assert running.ask("/v1/models/second", method="DELETE", **ADMIN).status == 204
         again = running.ask("/v1/models", {"path": str(tmp_path / "other")}, **ADMIN)
         assert again.error == (409, "conflict")
         named = {"path": str(tmp_path / "other"), "name": "third"}
@@ -160,6 +164,8 @@ def test_tasks_come_and_go_while_it_serves() -> None:
         assert replies[0].status == 200
         unknown = running.ask("/v1/tasks/new", method="DELETE", **ADMIN)
         assert unknown.error == (404, "unknown_task")
+        below = running.ask("/v1/tasks/a%2Fb", method="DELETE", **ADMIN)
+        assert below.error == (404, "unknown_task")
         wrong = running.ask("/v1/tasks", {"path": "new", "model": "x"}, **ADMIN)
         assert wrong.error == (422, "unknown_model")
 

@@ -1,5 +1,6 @@
 """The queue: who waits, who is told to come again, and that nobody waits for those who left."""
 
+import gc
 import json
 import socket
 import threading
@@ -173,7 +174,9 @@ def test_who_leaves_is_not_waited_for(held: Held, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_that_takes_too_long_is_not_waited_for(held: Held, stream: bool) -> None:
+def test_an_answer_that_takes_too_long_is_not_waited_for(
+    held: Held, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     with serving(held, timeout=0.3) as running:
         thread, _ = in_thread(running.tag, "one thing", "one")
         waiting(running, held, 0)
@@ -187,6 +190,8 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(held: Held, stream: boo
         held.go.set()
         thread.join(PATIENCE)
     assert held.batches == [["one thing"]]
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 class Broken:

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving_helpers import Running, logged, serving
 
-SECRET = "the secret number is 4711 thing"
+SECRET = "the secret word is kumquat thing"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_log_has_a_line_for_each_request_and_no_text(
     assert first.items() >= {"method": "POST", "route": "/v1/tag", "texts": 2}.items()
     assert first["model"] == "a"
     assert first["seconds"] > 0
-    assert ("4711" in said) == log_texts
+    assert ("kumquat" in said) == log_texts
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from hyperloader.annotating.shards import BOM, CSV, JSONL, PARQUET, Shard, open_file, parquet_file
+from hyperloader.annotating.shards import (
+    BOM,
+    CELL,
+    CSV,
+    JSONL,
+    PARQUET,
+    Shard,
+    open_file,
+    parquet_file,
+)
 from hyperloader.errors import DataError, HyperloaderError, unknown
 from hyperloader.tagging import check_text
 
@@ -155,7 +164,7 @@ def _json_row(content: str, line: int, text: str) -> dict[str, Any] | str:
 def _csv_rows(
     shard: Shard, file: BinaryIO, text: str
 ) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    csv.field_size_limit(2**30)
+    csv.field_size_limit(CELL)
     # What is not UTF-8 becomes lone surrogates, which are found cell by cell.
     part = io.BufferedReader(_Part(file, shard.end - shard.start))
     lines = io.TextIOWrapper(part, "utf-8", errors="surrogateescape", newline="")

@@ -74,14 +74,16 @@ def annotate(
         raise ConfigError("there is at least one worker, and one row per shard")
     source, task = _tagger(tagger, task, words)
     settings = Settings(task, text_column, column, format, min_score, batch_size, words, precision)
-    files = find_files([str(each) for each in inputs])
+    out = Path(os.path.abspath(out))
+    # In a folder that holds its own outputs these are no inputs when the run goes on.
+    found = find_files([str(each) for each in inputs])
+    files = [(path, size) for path, size in found if not Path(path).is_relative_to(out)]
     asked = {
         "tagger_sha256": file_hash(Path(source) / MANIFEST),
         "shard_rows": shard_rows,
         **asdict(settings),
         "inputs_sha256": hashlib.sha256(repr(files).encode()).hexdigest(),
     }
-    out = Path(os.path.abspath(out))
     folder = Annotations(out, asked)
     if (finished := folder.finished) is not None:
         console.print(f"{out} is complete already", markup=False)

@@ -21,6 +21,8 @@ _PACKED = (".gz", ".bz2", ".xz")
 # A shard ends after so many rows, or so many bytes.
 ROWS, BYTES = 10_000, 64 << 20
 BOM = b"\xef\xbb\xbf"
+# Characters of a cell at most.
+CELL = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,39 +174,70 @@ def _cut_parquet(path: str, rows: int) -> Iterator[dict[str, Any]]:
 
 def _cut_lines(path: str, kind: str, most: int) -> Iterator[dict[str, Any]]:
     """Where ``most`` rows end. Line ends inside of quoted cells of a CSV file end no row."""
-    start = place = rows = 0
-    first = line = 1
-    open_quote = False
-    about: dict[str, Any] | None = None if kind == CSV else {}
     whole = path.endswith(_PACKED)  # reading from the middle would unpack all before it
+    about = _header(path) if kind == CSV else {}
     with open_file(path) as file:
-        head = b""
-        for raw in file:
-            place += len(raw)
-            line += 1
-            if kind == CSV:
-                open_quote ^= raw.count(b'"') % 2 == 1
-                if about is None:
-                    head += raw
-                if open_quote:
-                    continue
-                if about is None:
-                    about = _header(head, path)
-                    start, first = place, line
-                    continue
+        ends = _row_ends(file, about["delimiter"]) if kind == CSV else _line_ends(file)
+        start, first = next(ends, (0, 1)) if kind == CSV else (0, 1)
+        place, rows = start, 0
+        for place, line in ends:
             rows += 1
             if not whole and (rows == most or place - start >= BYTES):
-                yield {"start": start, "end": place, "line": first, "rows": rows, **(about or {})}
+                yield {"start": start, "end": place, "line": first, "rows": rows, **about}
                 start, first, rows = place, line, 0
-    if place > start and about is not None:
-        yield {"start": start, "end": place, "line": first, "rows": max(rows, 1), **about}
+    if place > start:
+        yield {"start": start, "end": place, "line": first, "rows": rows, **about}
 
 
-def _header(raw: bytes, path: str) -> dict[str, Any]:
-    """Columns and delimiter of a CSV file."""
-    text = raw.removeprefix(BOM).decode("utf-8")
-    delimiter = "\t" if _suffix(path) == ".tsv" else max(",\t;", key=text.count)
-    names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+def _line_ends(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Of each line where it ends, in bytes, and the number of the next one."""
+    place = 0
+    for line, raw in enumerate(file, 2):
+        place += len(raw)
+        yield place, line
+
+
+def _row_ends(file: BinaryIO, delimiter: str) -> Iterator[tuple[int, int]]:
+    """The same of each row of a CSV file, as the reader of its rows sees them."""
+    place = _skip_mark(file)
+
+    def counted() -> Iterator[str]:
+        nonlocal place
+        for text in _lines(file):
+            place += len(text)
+            yield text
+
+    reader = csv.reader(counted(), delimiter=delimiter)
+    while True:
+        try:
+            next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            pass  # a bad row
+        yield place, 1 + reader.line_num
+
+
+def _header(path: str) -> dict[str, Any]:
+    """Columns and delimiter of a CSV file: that which makes the most columns."""
+    csv.field_size_limit(CELL)
+    heads = {}
+    for delimiter in "\t" if _suffix(path) == ".tsv" else ",\t;":
+        with open_file(path) as file:
+            _skip_mark(file)
+            heads[delimiter] = next(csv.reader(_lines(file), delimiter=delimiter), [])
+    delimiter, cells = max(heads.items(), key=lambda head: len(head[1]))
+    names = [cell.encode("latin-1").decode("utf-8") for cell in cells]
     if len(set(names)) < len(names):
         raise ValueError("two of its columns have one name")
     return {"header": tuple(names), "delimiter": delimiter}
+
+
+def _skip_mark(file: BinaryIO) -> int:
+    """Go behind the byte order mark, if there is one; how many bytes it has."""
+    return len(BOM) if file.read(len(BOM)) == BOM else file.seek(0)
+
+
+def _lines(file: BinaryIO) -> io.TextIOWrapper:
+    """The lines of a CSV file, each byte as a character."""
+    return io.TextIOWrapper(file, "latin-1", newline="")

@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hyperloader.annotating.rows import Bad, Batch
 from hyperloader.annotating.shards import CSV, JSONL, PARQUET, TEXT, Shard, parquet_file
@@ -78,7 +78,8 @@ class JsonLines(Writer):
 
     def __init__(self, path: Path, shard: Shard, column: str) -> None:
         super().__init__(path, shard, column)
-        self._file = path.open("w", encoding="utf-8")
+        # Half a character in another column (a lone surrogate) stays what it was, an escape.
+        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
 
     def write(self, batch: Batch, found: Sequence[TaggedText]) -> None:
         """See :meth:`Writer.write`; what JSON does not know, such as a date, becomes a string."""
@@ -92,6 +93,18 @@ class JsonLines(Writer):
         return []
 
 
+class _Rows:
+    """A file whose rows end with a line feed. (A csv.writer that was told so would leave a carriage
+    return in a cell unquoted, and readers would take it for the end of the row.)"""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> None:
+        """What a csv.writer calls for each row."""
+        self._file.write(row.removesuffix("\r\n") + "\n")
+
+
 class Csv(Writer):
     """Every row as it was, and its spans as JSON in one more cell."""
 
@@ -99,7 +112,7 @@ class Csv(Writer):
         super().__init__(path, shard, column)
         self._file = path.open("w", encoding="utf-8", newline="")
         self._rows = csv.DictWriter(
-            self._file, [*shard.header, column], delimiter=shard.delimiter, lineterminator="\n"
+            _Rows(self._file), [*shard.header, column], delimiter=shard.delimiter
         )
         self._rows.writeheader()
 
@@ -217,7 +230,7 @@ class Labelled(Writer):
         if not as_list:
             return json_lines(json.loads(json.dumps(records, default=str)))
         rows = (json.dumps(record, ensure_ascii=False, default=str) for record in records)
-        return ("[\n" + ",\n".join(rows) + "\n]\n").encode()
+        return ("[\n" + ",\n".join(rows) + "\n]\n").encode(errors="backslashreplace")
 
 
 def add_scores(record: dict[str, Any], scores: Iterable[float]) -> None:

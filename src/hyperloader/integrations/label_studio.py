@@ -142,21 +142,21 @@ def add_routes(routes: APIRouter, find: Callable[[str], Tagger]) -> APIRouter:
     """
     tags: list[Any] = ["label-studio"]
 
-    @routes.get("/{task}/", tags=tags)
-    @routes.get("/{task}/health", tags=tags)
+    @routes.get("/{task:path}/", tags=tags)
+    @routes.get("/{task:path}/health", tags=tags)
     def health(task: str) -> Record:
         """Whether it is there."""
         find(task)
         return {"status": "UP", "model_class": "hyperloader"}
 
-    @routes.post("/{task}/setup", tags=tags)
+    @routes.post("/{task:path}/setup", tags=tags)
     def setup(task: str, asked: SetUp) -> Record:
         """Label Studio says which project it is; the configuration is checked."""
         find(task)
         _names(asked.label_config)
         return {"model_version": _version(task)}
 
-    @routes.post("/{task}/predict", tags=tags)
+    @routes.post("/{task:path}/predict", tags=tags)
     def predictions(task: str, asked: Asked) -> Record:
         """A prediction for every task of Label Studio's, which is a text."""
         tagger, version = find(task), _version(task)
@@ -166,7 +166,7 @@ def add_routes(routes: APIRouter, find: Callable[[str], Tagger]) -> APIRouter:
             raise HTTPException(400, str(error)) from error
         return {"results": found, "model_version": version}
 
-    @routes.post("/{task}/webhook", status_code=201, tags=tags)
+    @routes.post("/{task:path}/webhook", status_code=201, tags=tags)
     def webhook(task: str, event: Record) -> Record:
         """Label Studio tells what people did; the tagger is not trained by it."""
         find(task)

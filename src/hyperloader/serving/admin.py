@@ -44,7 +44,7 @@ def admin_routes(service: Service) -> APIRouter:
         log("task added", model=served.name)
         return json_response({"tasks": served.tasks()}, 201)
 
-    @router.delete("/v1/tasks/{name}", status_code=204)
+    @router.delete("/v1/tasks/{name:path}", status_code=204)
     async def remove_task(name: str, model: str | None = None) -> None:
         """Remove a task from a tagger. Texts that still wait for it get 422."""
         served = _chosen(service, model)

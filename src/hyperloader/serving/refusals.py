@@ -11,8 +11,12 @@ from starlette.exceptions import HTTPException
 from hyperloader.errors import HyperloaderError
 
 CLIENT_GONE = 499  # as nginx logs it: nobody is there to be told
-# Codes of what the framework itself refuses.
+# Codes of what the framework itself refuses, and what it says, in our words.
 _CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
+_SAID = {
+    "There was an error parsing the body": "the body is not JSON in UTF-8",
+    "Not Found": "there is nothing here; /openapi.json says what there is",
+}
 
 
 class Refused(HTTPException):
@@ -56,14 +60,11 @@ async def on_error(_: Request, error: Exception) -> JSONResponse:
 
 
 async def on_http_error(_: Request, error: Exception) -> JSONResponse:
-    """Handles what the framework refuses: an unknown path or method, a body that is no JSON."""
+    """Handles what the framework refuses (an unknown path or method, a body that is no JSON), and
+    Label Studio's backend."""
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "refused")
-    message = error.detail
-    if error.status_code == HTTPStatus.BAD_REQUEST:
-        message = "the body is not JSON in UTF-8"
-    elif error.status_code == HTTPStatus.NOT_FOUND:
-        message = "there is nothing here; /openapi.json says what there is"
+    message = _SAID.get(error.detail, error.detail)
     return JSONResponse(_document(code, message), error.status_code, error.headers)
 
 

@@ -166,6 +166,7 @@ async def whole(
         raise client_gone() if leaving.done() else too_late()
     finally:
         leaving.cancel()
+        answers.add_done_callback(_seen)
         give_up(batcher, job)
 
 
@@ -220,6 +221,12 @@ def json_response(value: Any, status: int = 200) -> Response:
 def to_json(value: Any) -> bytes:
     """``value`` as one line of UTF-8."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _seen(given_up: "asyncio.Future[Any]") -> None:
+    """Nobody waits for it, so asyncio need not tell that it was cancelled."""
+    if not given_up.cancelled():
+        given_up.exception()
 
 
 async def _left(request: Request) -> None:

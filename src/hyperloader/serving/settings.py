@@ -17,7 +17,7 @@ class Settings:
         max_texts: texts of one request.
         max_characters: characters of one text.
         max_body: bytes of a request.
-        timeout: seconds from the first byte of a request to its answer.
+        timeout: seconds for the body of a request to come, and from then for its answer.
         drain: seconds that a stopping service has for what it has accepted.
         api_keys: any of them opens the service; none: it is open.
         admin_key: opens what changes the service; none: nobody may.

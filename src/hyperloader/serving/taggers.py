@@ -42,8 +42,8 @@ def load(given: str, device: str | None = None, precision: str = "float32") -> S
     Raises:
         CheckpointError, ConfigError: as :meth:`Tagger.from_pretrained`, and a name that is none.
     """
-    name, _, path = given.rpartition("=")
-    path = tagger_name(path)
+    name, named, path = given.partition("=")  # paths may have more of these, names have none
+    name, path = (name, tagger_name(path)) if named else ("", tagger_name(given))
     name = name or Path(path).resolve().name if not is_bundled(path) else name or path
     if not _NAME.fullmatch(name):
         raise ConfigError(

@@ -145,13 +145,16 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, in place of what a regular file held before."""
+    """Write a file whole or not at all, in place of what a regular file held before.
+
+    Half a character, as in the name of a file that is not UTF-8, is written as an escape.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp") if path.name else path
     try:
         if path.exists() and not path.is_file():
             raise OSError(errno.EISDIR, "it is no regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         _sync(temporary)
         os.replace(temporary, path)
     except OSError as error:

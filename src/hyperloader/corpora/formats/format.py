@@ -65,4 +65,5 @@ def character_spans(example: Example) -> list[tuple[int, int, str]]:
 
 def json_lines(records: Iterable[Any]) -> bytes:
     """One JSON value per line."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in records).encode()
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in records)
+    return "".join(lines).encode(errors="backslashreplace")
