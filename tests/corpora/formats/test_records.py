@@ -74,6 +74,12 @@ def test_words_with_spans_of_words(tmp_path: Path, name: str, record: Any) -> No
     assert surfaces(only) == [RAMEN]
 
 
+def test_doccano_reads_the_key_that_has_spans(tmp_path: Path) -> None:
+    record = {"text": TEXT, "entities": [], "label": [[6, 11, "dish"]]}
+    (only,), _ = read(write(tmp_path, "x.jsonl", jsonl([record])))
+    assert surfaces(only) == [RAMEN]
+
+
 def test_relations_are_counted(tmp_path: Path) -> None:
     record = {"text": "Ann met Bo", "entities": [], "relations": [{"id": 1}, {"id": 2}]}
     _, reading = read(write(tmp_path, "x.jsonl", jsonl([record])))
