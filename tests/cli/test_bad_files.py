@@ -17,6 +17,7 @@ OSLO = '{"text": "to Oslo", "label": [[3, 7, "city"]]}\n'
         ("a.conll", "just\nprose\n", "a.conll:1: 1 column(s) where a word and its tag belong; "),
         ("a.jsonl", "Oslo B-city\n", "named .jsonl, without such a record (it begins with"),
         ("a.json", '{"name": "x", "version": 3}', "no known format: its records have the keys na"),
+        ("a.jsonl", '{"n": ' + 5000 * "1" + "}\n", "JSON that is nested too deeply, or has too lo"),
         ("a.csv", "a,b\n1,2\n", "'hyperloader data formats' shows what is read"),
         ("a.bin", "hello\n", "unknown extension '.bin'"),
         ("a.conll", "Oslo\0B-city\n", "a.conll:1: a NUL character; the file is no text"),

@@ -82,6 +82,14 @@ def test_a_sentence_longer_than_any_name_of_a_file_is_a_sentence() -> None:
     assert [json.loads(line)["text"] for line in done.out.splitlines()] == [sentence]
 
 
+def test_words_are_printed_as_they_are(run: Path) -> None:
+    text = ":smile: [b]"
+    done = cli(
+        "tag", run, "--task", "home", "--words", "whitespace", "--alternatives", 1, "--text", text
+    )
+    assert [line.split()[0] for line in done.out.splitlines()[1:]] == text.split()
+
+
 def test_words_are_found_by_the_rule_of_the_run(run: Path) -> None:
     """The rule is chosen from the training words and kept in every checkpoint."""
     codec = json.loads(next((run / "checkpoints").glob("*/codec.json")).read_text())["codec"]

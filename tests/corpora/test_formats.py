@@ -144,6 +144,13 @@ def test_columns_comments_documents_and_line_ends(tmp_path: Path) -> None:
     assert second == Example(("#tag", "café"), (Span(0, 1, "MISC"),), "task")
 
 
+def test_carriage_returns_alone_end_lines(tmp_path: Path) -> None:
+    expected = (Example(("to", "Oslo"), (Span(1, 2, "x"),), "task"), Example(("stop",), (), "task"))
+    assert read(tmp_path, "x.conll", "to O\rOslo B-x\r\rstop O\r") == expected
+    rows = '{"words": ["to", "Oslo"], "spans": [{"start": 1, "end": 2, "label": "x"}]}\r'
+    assert read(tmp_path, "x.jsonl", rows + '{"words": ["stop"], "spans": []}\r') == expected
+
+
 def test_tag_first_or_last_is_decided_by_the_whole_file(tmp_path: Path) -> None:
     tag_first = "O\tO\nB-x\tabba\n\nO\tplay\n"
     tag_last = "O\tO\nabba\tB-x\n\nplay\tO\n"

@@ -63,6 +63,16 @@ def test_a_tenth_of_train_is_held_out_as_from_files(tmp_path: Path, as_corpus: b
         ({"trips": {"train": "train.conll"}}, None, "has a path for its train part"),
         ({"trips": {"train": [CITY, "fly"]}}, None, "trips/train:2: a sentence is a str"),
         ({"trips": {"train": [CITY, {"text": "a"}]}}, None, "trips/train:2: "),
+        (
+            {"trips": {"train": [CITY, Example(("New York",), (), "")]}},
+            None,
+            "train:2: 'New York' is",
+        ),
+        (
+            {"trips": {"train": [Example(("\ud83d",), (), "")]}},
+            None,
+            "train:1: .*surrogates not all",
+        ),
         ({"trips": {"train": [{"text": object()}]}}, None, "trips/train:1: .*not JSON"),
     ],
 )

@@ -197,6 +197,16 @@ def test_losses_that_are_accepted_are_counted(tmp_path: Path) -> None:
     assert path.read_text() == "to\tO\nEly\tB-city\n.\tO\n\nstop\tO\n\n"
 
 
+def test_notes_beside_a_part_are_never_replaced(tmp_path: Path) -> None:
+    part, example = tmp_path / "train", Example(("Oslo",), (Span(0, 1, "city"),), "trips")
+    for _ in range(2):
+        write_part([example], part, "brat", force=True)
+    (part / "notes.txt").write_text("ask Ruth")
+    with pytest.raises(DataError, match=r"notes\.txt: not a corpus file"):
+        write_part([example], part, "brat", force=True)
+    assert (part / "notes.txt").read_text() == "ask Ruth"
+
+
 def test_label_studio_counts_utf_16_units(tmp_path: Path) -> None:
     """What its front end shows must be the span: JavaScript cuts strings by UTF-16 units."""
     example = Example(("\U0001f600", "Ely"), (Span(1, 2, "city"),), "t")

@@ -121,6 +121,8 @@ def test_a_resumed_run_uses_what_is_left(tmp_path: Path) -> None:
     assert [entry["step"] for entry in log(out)] == list(range(1, 21))
     with pytest.raises(ConfigError, match=r"has been trained for 1\.0 minutes already"):
         resume_run(out, corpora(), minutes=0.5)
+    with pytest.raises(ConfigError, match="steps do not make it longer; give --minutes"):
+        resume_run(out, corpora(), steps=80)
     more = resume_run(out, corpora(), make_evaluate=evaluate, minutes=1.5)
     clock.drive(more)
     more.train()

@@ -192,7 +192,7 @@ class Answers:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False, soft_wrap=True, emoji=False)
 
     def write(self, tagged: TaggedText) -> None:
         """Print one text, with its alternatives if it has any."""

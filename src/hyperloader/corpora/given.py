@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from hyperloader.corpora.corpus import SPLITS, Corpus
 from hyperloader.corpora.parts import read_source
+from hyperloader.corpora.reading.sentences import sentence as checked_sentence
 from hyperloader.corpora.reading.source import Source
 from hyperloader.corpora.registry import load_corpora
 from hyperloader.corpora.splits import draw_validation, hold_out
@@ -90,8 +90,8 @@ def _examples(task: str, part: str, sentences: Sentences) -> tuple[Example, ...]
                 f"a sentence is a {kind}; give all as Examples, or all as records", where, number
             )
     if as_examples:
-        given = (sentence for sentence in sentences if isinstance(sentence, Example))
-        return tuple(e if e.task == task else replace(e, task=task) for e in given)
+        given = [sentence for sentence in sentences if isinstance(sentence, Example)]
+        return tuple(_checked(e, task, where, number) for number, e in enumerate(given, start=1))
     rows = []
     records = (sentence for sentence in sentences if isinstance(sentence, Mapping))
     for number, record in enumerate(records, start=1):
@@ -100,3 +100,18 @@ def _examples(task: str, part: str, sentences: Sentences) -> tuple[Example, ...]
         except (TypeError, ValueError) as error:
             raise DataError(f"a record that is not JSON: {error}", where, number) from error
     return read_source(Source(where, task, data="\n".join(rows).encode()), part=part)[0]
+
+
+def _checked(given: Example, task: str, where: Path, number: int) -> Example:
+    """``given`` as a sentence of ``task``. Raises DataError for what no file could hold."""
+    try:
+        return checked_sentence(
+            given.words,
+            given.spans,
+            task,
+            text=given.text,
+            offsets=given.offsets,
+            intent=given.intent,
+        )
+    except ValueError as error:
+        raise DataError(str(error), where, number) from error

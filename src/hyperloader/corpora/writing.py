@@ -213,7 +213,13 @@ def _check_only_corpus(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         inside = path.parent.name in SPLITS or folder.name in SPLITS
         known = (path.stem in SPLITS and path.suffix in suffixes) or (
-            inside and (path.name in SEQ_FILES or path.suffix in (".ann", ".txt"))
+            inside and (path.name in SEQ_FILES or _is_brat(path))
         )
         if not (known or (path.is_dir() and path.name in SPLITS)):
             raise DataError("not a corpus file; remove it, or name another place", path)
+
+
+def _is_brat(path: Path) -> bool:
+    """Whether a file is a text or its annotations, with the other one beside it."""
+    both = (".ann", ".txt")
+    return path.suffix in both and all(path.with_suffix(each).is_file() for each in both)

@@ -77,7 +77,7 @@ def resume_run(
     Raises:
         CheckpointError: no run there, or one that is damaged.
         ConfigError: another process trains in ``path``, or has come further than ``steps`` or
-            ``minutes`` already.
+            ``minutes`` already; or ``steps`` for a run that is trained for minutes.
         TrainingError: the data are not what the run was trained on.
     """
     run = RunFolder.open(path)
@@ -98,6 +98,11 @@ def resume_run(
 
 
 def _longer(recipe: Recipe, steps: int | None, minutes: float | None) -> Recipe:
+    if steps is not None and minutes is None and recipe.training.minutes is not None:
+        raise ConfigError(
+            "this run is trained for a number of minutes, and steps do not make it longer; give "
+            "--minutes"
+        )
     changes = {"steps": steps, "minutes": minutes}
     given = {key: value for key, value in changes.items() if value is not None}
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=given)})

@@ -1,6 +1,7 @@
 """Columns as people have them: CoNLL-2003, GermEval, WikiANN, OntoNotes, CoNLL-U, odd tags."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,30 @@ def test_a_column_is_chosen_by_number_or_by_name(tmp_path: Path) -> None:
     header = write(tmp_path, "h.tsv", "token\tpos\tner\nBo\tN\tB-P\nran\tV\tO\n")
     (only,), _ = read(header)
     assert (only.words, surfaces(only)) == (("Bo", "ran"), [("Bo", "P")])
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("#ely PLACE\nand O\nCambs PLACE\n", {}),
+        ("# by hand\n#ely b-place\nand o\nCambs b-place\n", {}),
+        ("# id 1\n#ely B-PLACE HT\nand O CC\nCambs B-PLACE NN\n", {"tag": 2}),
+        ("word\ttag\tpos\n#ely\tB-PLACE\tHT\nand\tO\tCC\nCambs\tB-PLACE\tNN\n", {}),
+    ],
+)
+def test_a_hashtag_is_a_word_however_tags_are_written(
+    tmp_path: Path, text: str, options: dict[str, Any]
+) -> None:
+    (only,), _ = read(write(tmp_path, "x.conll", text), **options)
+    assert only.words == ("#ely", "and", "Cambs")
+    assert [words for words, _ in surfaces(only)] == ["#ely", "Cambs"]
+
+
+def test_more_names_than_columns(tmp_path: Path) -> None:
+    (only,), _ = read(write(tmp_path, "x.conll", "# global.columns = FORM NE XPOS\nBo B-P\n"))
+    assert (only.words, surfaces(only)) == (("Bo",), [("Bo", "P")])
+    (only,), _ = read(write(tmp_path, "y.conll", "# global.columns = FORM XPOS NE\nBo B-P\n"))
+    assert surfaces(only) == [("Bo", "P")]
 
 
 def test_germeval_reads_the_outer_layer_and_says_so(tmp_path: Path) -> None:

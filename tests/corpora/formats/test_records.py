@@ -74,6 +74,12 @@ def test_words_with_spans_of_words(tmp_path: Path, name: str, record: Any) -> No
     assert surfaces(only) == [RAMEN]
 
 
+def test_doccano_reads_the_key_that_has_spans(tmp_path: Path) -> None:
+    record = {"text": TEXT, "entities": [], "label": [[6, 11, "dish"]]}
+    (only,), _ = read(write(tmp_path, "x.jsonl", jsonl([record])))
+    assert surfaces(only) == [RAMEN]
+
+
 def test_relations_are_counted(tmp_path: Path) -> None:
     record = {"text": "Ann met Bo", "entities": [], "relations": [{"id": 1}, {"id": 2}]}
     _, reading = read(write(tmp_path, "x.jsonl", jsonl([record])))
@@ -208,7 +214,8 @@ def test_bad_prodigy(tmp_path: Path, record: str, message: str) -> None:
     ("record", "message"),
     [
         ('{"words": ["a b"], "spans": []}', "'a b' is not one word"),
-        ('{"words": [], "spans": []}', "a sentence without words"),
+        ('{"words": [], "spans": [{"start": 0, "end": 1, "label": "x"}]}',
+         "a sentence without words"),
         ('{"words": ["a"], "spans": [{"start": 0, "end": 2, "label": "x"}]}', "ends after"),
         ('{"words": ["a"], "spans": [{"start": 0, "end": true, "label": "x"}]}', "whole number"),
         ('{"words": ["a", "b"], "spans": [{"start": 0, "end": 2, "label": "x"}, '
@@ -245,8 +252,14 @@ def test_bad_records(tmp_path: Path, records: list[Any], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_text_without_a_word_is_left_out_and_counted(tmp_path: Path) -> None:
-    path = write(tmp_path, "x.jsonl", jsonl([{"text": t, "label": []} for t in (" ", "a")]))
-    (only,), reading = read(path)
+@pytest.mark.parametrize(
+    "records",
+    [
+        [{"text": text, "label": []} for text in (" ", "a")],
+        [{"text": text, "words": text.split(), "spans": []} for text in (" ", "a")],
+    ],
+)
+def test_a_text_without_a_word_is_left_out_and_counted(tmp_path: Path, records: list[Any]) -> None:
+    (only,), reading = read(write(tmp_path, "x.jsonl", jsonl(records)))
     assert only.words == ("a",)
     assert reading.notes == ("records without a word, which are left out: 1 (the first in line 1)",)

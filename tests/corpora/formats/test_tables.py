@@ -119,6 +119,23 @@ def test_csv_rows_without_a_span_and_bad_rows(tmp_path: Path) -> None:
         read(write(tmp_path, "x.tsv", header + "to Ely\tc\t6\tcity\n"))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text,start,end,label\nto Oslo,3,7,city, big\n", "more cells than the header has"),
+        (
+            "tokens,ner_tags\n\"['to' 'Oslo']\",\"['B-x' 'I-x']\"\n",
+            "has no commas, as numpy writes",
+        ),
+    ],
+)
+def test_no_cell_of_a_csv_row_is_lost_or_joined(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(DataError, match=rf"x\.csv:2: not CSV .*{message}"):
+        read(write(tmp_path, "x.csv", content))
+    (only,), _ = read(write(tmp_path, "x.csv", "text,start,end,label\nto Oslo,3,7,city,,\n"))
+    assert surfaces(only) == [("Oslo", "city")]
+
+
 def docbin(*docs: Doc) -> bytes:
     return DocBin(docs=docs, store_user_data=True).to_bytes()
 

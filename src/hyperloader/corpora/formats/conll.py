@@ -47,7 +47,7 @@ def _sniff(source: Source) -> Guess | None:
     if first:
         return None
     try:
-        table = read_table(source)
+        table = read_table(source, tag=source.options.tag)
         tag = _tag_column(source, table)
     except (DataError, ValueError):
         return None  # of another kind, or with a fault that another format will name
@@ -65,7 +65,7 @@ def _in_other_spelling(spelling: Spelling) -> str:
 
 
 def _read(source: Source) -> Sequence[Example]:
-    table = read_table(source)
+    table = read_table(source, tag=source.options.tag)
     if not table.sentences:
         return []
     try:
@@ -77,18 +77,14 @@ def _read(source: Source) -> Sequence[Example]:
 
 
 def _tag_column(source: Source, table: Table) -> int:
-    if source.options.tag is not None:
-        return table.index(source.options.tag)
-    named = table.named(TAG_NAMES)
-    if named is not None:
-        return named
-    if _is_germeval(table):
+    told = source.options.tag is not None or table.named(TAG_NAMES) is not None
+    if not told and _is_germeval(table):
         nested = sum(row.fields[3] != OUTSIDE for found in table.sentences for row in found.rows)
         source.notes.add(
             "words with a nested tag in the last column, which is not read", count=nested
         )
         return 2
-    return table.width - 1
+    return table.tags(source.options.tag)
 
 
 def _word_column(source: Source, table: Table, tag: int) -> int:

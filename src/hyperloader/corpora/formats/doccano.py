@@ -45,7 +45,8 @@ def _is_entity(item: Any) -> bool:
 
 def _read_record(source: Source, line: int, record: dict[str, Any]) -> Example | None:
     text = get(record, "text" if "text" in record else "data", str)
-    key = next((key for key in ("entities", *_LISTS) if key in record), "label")
+    keys = [key for key in ("entities", *_LISTS) if key in record] or ["label"]
+    key = next(filter(record.get, keys), keys[0])
     marks = [_mark(item) for item in get(record, key, list)]
     if record.get("relations"):
         source.notes.add("relations, which are not read", line, len(record["relations"]))

@@ -24,9 +24,12 @@ def _sniff(source: Source) -> Guess | None:
     return Guess(1.0, "its records have 'words' and 'spans'")
 
 
-def _read_record(source: Source, line: int, record: dict[str, Any]) -> Example:
+def _read_record(source: Source, line: int, record: dict[str, Any]) -> Example | None:
     words = [typed(word, str, "a word") for word in get(record, "words", list)]
     spans = [_span(item) for item in get(record, "spans", list)]
+    if not words and not spans:  # of a blank line that was tagged
+        source.notes.add("records without a word, which are left out", line)
+        return None
     text = None if record.get("text") is None else get(record, "text", str)
     offsets = None
     if record.get("offsets") is not None:

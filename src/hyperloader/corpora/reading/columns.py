@@ -2,9 +2,9 @@
 
 Several blank lines in a row count as one, a ``-DOCSTART-`` line as one too. Columns are separated
 by tabs where a line has one, by white space otherwise, and all lines have equally many. A line
-that starts with ``#`` is a comment, unless it has the file's number of columns and ends in a tag:
-then ``#`` is (part of) a word. ``# global.columns = FORM NE`` names the columns, as in CoNLL-U
-Plus, and so may a first line such as ``word pos tag``.
+that starts with ``#`` is a comment, unless it has the file's number of columns and, in that of the
+tags, a tag or what another line has there: then ``#`` is (part of) a word. ``# global.columns =
+FORM NE`` names the columns, as in CoNLL-U Plus, and so may a first line such as ``word pos tag``.
 """
 
 import re
@@ -66,16 +66,34 @@ class Table:
         found = [i for i, name in enumerate(self.names) if name.lower() in names]
         return found[0] if found else None
 
+    def tags(self, wanted: str | int | None) -> int:
+        """The index of the column of tags: the one that is wanted or named so, else the last."""
+        if wanted is not None:
+            return self.index(wanted)
+        named = self.named(TAG_NAMES)
+        return self.width - 1 if named is None else named
 
-def read_table(source: Source, *, width: int | None = None, comments: bool = True) -> Table:
-    """The sentences of a file. Raises DataError for a line with another number of columns."""
+
+def read_table(
+    source: Source,
+    *,
+    width: int | None = None,
+    comments: bool = True,
+    tag: str | int | None = None,
+) -> Table:
+    """The sentences of a file, whose column of tags is ``tag`` (None: see :meth:`Table.tags`).
+
+    Raises DataError for a line with another number of columns.
+    """
     lines = [Row(n, fields) for n, fields in enumerate(source.columns, start=1)]
     filled = source.rows
     plain = [f for f in filled if not (comments and (f[0].startswith("#") or f[0] == DOCUMENT))]
     width = width or len((plain or filled or [[]])[0])
     names = _named_columns(source) or (_header(plain) if comments else [])
-    table = Table([Sentence()], width, names)
+    table = Table([Sentence()], width, names[:width])
     header = plain[0] if plain and plain[0] == names else None
+    place = table.tags(tag)
+    known = {fields[place] for fields in plain if len(fields) == width}
     for row in lines:
         fields = row.fields
         if not any(fields) or (comments and fields[0] == DOCUMENT):
@@ -84,7 +102,7 @@ def read_table(source: Source, *, width: int | None = None, comments: bool = Tru
         elif (
             comments
             and fields[0].startswith("#")
-            and not (len(fields) == width and is_tag(fields[-1]))
+            and not (len(fields) == width and (is_tag(fields[place]) or fields[place] in known))
         ):
             table.sentences[-1].comments.append(source.lines[row.line - 1])
         elif fields is header:

@@ -41,7 +41,9 @@ def sentence(
     """An Example whose parts are checked. Raises ValueError: the caller knows file and line."""
     if not words:
         raise ValueError("a sentence without words")
-    if " ".join(words).split() != list(words):
+    joined = " ".join(words)
+    joined.encode()  # a UnicodeEncodeError, which is a ValueError, for half of a character
+    if joined.split() != list(words):
         raise next(WordError(i, word) for i, word in enumerate(words) if word.split() != [word])
     for span in spans:
         check_label(span.label)

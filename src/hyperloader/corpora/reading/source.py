@@ -14,6 +14,7 @@ from hyperloader.corpora.reading.tables import ARROW, read_arrow, read_csv
 from hyperloader.errors import DataError
 
 SAMPLE = 50  # records that are looked at to recognise a format
+_TOO_MUCH = "JSON that is nested too deeply, or has too long a number"
 
 
 class Record(NamedTuple):
@@ -146,8 +147,8 @@ class Source:
             if self.suffix in (".jsonl", ".ndjson") or _is_json(first):
                 return None
             raise self.error(f"not JSON: {error.msg}", error.lineno) from error
-        except RecursionError as error:
-            raise self.error("JSON that is nested too deeply") from error
+        except (RecursionError, ValueError) as error:
+            raise self.error(_TOO_MUCH) from error
         if isinstance(whole, dict):
             return [Record(1 + self.text[: self.text.index("{")].count("\n"), whole)]
         if whole and isinstance(whole[0], str):  # one line of JSONL whose records are lists
@@ -162,13 +163,14 @@ class Source:
                 yield Record(line, json.loads(row))
             except json.JSONDecodeError as error:
                 raise self.error(f"not JSON: {error.msg}, column {error.colno}", line) from error
-            except RecursionError as error:
-                raise self.error("JSON that is nested too deeply", line) from error
+            except (RecursionError, ValueError) as error:
+                raise self.error(_TOO_MUCH, line) from error
 
 
 def split_lines(text: str) -> list[str]:
-    """Lines without their ends. Only line feeds end a line: other separators can be text."""
-    lines = text.replace("\r\n", "\n").split("\n")
+    """Lines without their ends. Only line feeds end a line (in a text without one, carriage
+    returns do): other separators can be text."""
+    lines = text.replace("\r\n", "\n").split("\n" if "\n" in text else "\r")
     return lines[:-1] if lines[-1] == "" else lines
 
 
@@ -180,7 +182,7 @@ def split_columns(line: str) -> list[str]:
 def _is_json(line: str) -> bool:
     try:
         json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     return True
 

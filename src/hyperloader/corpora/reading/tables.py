@@ -4,6 +4,7 @@ import ast
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,8 @@ from hyperloader.errors import DataError
 from hyperloader.yamls import load_yaml
 
 ARROW = (".parquet", ".arrow")
+# Between strings of a list without commas, as numpy writes it.
+_NO_COMMA = re.compile(r"""['"]\s+['"]""")
 _INFO_FILES = ("dataset_info.json", "dataset_infos.json", "README.md")
 
 
@@ -23,6 +26,9 @@ def read_csv(text: str, path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and row of a CSV or TSV text with a header; nothing where it has none.
 
     A cell that holds a list or an object, as JSON or as Python writes it, is decoded.
+
+    Raises DataError with the line for what is not CSV, for a row with more cells than the header,
+    and for a list as numpy writes it.
     """
     header = text.partition("\n")[0]
     delimiter = max(",\t;", key=header.count)
@@ -31,6 +37,8 @@ def read_csv(text: str, path: Place) -> Iterator[tuple[int, dict[str, Any]]]:
     line = 2
     try:
         for row in reader:
+            if any(cell.strip() for cell in row.pop(None, ())):
+                raise csv.Error("more cells than the header has; put text with commas in quotes")
             yield line, {key: _cell(value) for key, value in row.items() if key}
             line = reader.line_num + 1
     except csv.Error as error:
@@ -138,7 +146,10 @@ def _cell(value: Any) -> Any:
         return value
     for parse in (json.loads, ast.literal_eval):
         try:
-            return parse(value)
+            found = parse(value)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
+        if parse is ast.literal_eval and _NO_COMMA.search(value):  # one string to Python
+            raise csv.Error(f"{value[:40]!r} has no commas, as numpy writes it; write lists")
+        return found
     return value
