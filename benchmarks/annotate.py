@@ -1,9 +1,10 @@
 """How fast rows are annotated, how much memory that takes, and what is left of it after kill -9.
 
 Run: python benchmarks/annotate.py --rows 50000 --out results/annotate/local.json [--workers N]
-[--precision int8] [--words 3] [--kills 5]. Short synthetic lines in a text file, the bundled
-tagger, ``hyperloader annotate`` in a process of its own; rows per second of the whole command,
-peaks of resident memory of the command, of its largest worker and of all together. With
+[--precision int8] [--words 3] [--kills 5] [--tagger RUN --task NAME]. Short synthetic lines in a
+text file, the bundled tagger or RUN, ``hyperloader annotate`` in a process of its own; rows per
+second of the whole command, peaks of resident memory of the command, of its largest worker and of
+all together. With
 ``--kills`` the command and one of its workers are killed in turn (SIGKILL), at moments spread over
 the rows; the same command goes on, and its outputs are compared with those of a run that nobody
 killed, byte for byte.
@@ -26,8 +27,6 @@ from hyperloader.corpora.sample import sample_corpora
 from hyperloader.experiments.run.environment import environment
 from hyperloader.store import write_text
 
-TASK = "restaurant"
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -36,13 +35,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--tagger", default="builtin-minilm")
+    parser.add_argument("--task", default="restaurant")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measured(given, Path(folder))
     about = {name: value for name, value in vars(given).items() if name != "out"}
-    document = {"environment": environment(), "task": TASK, **about, **found}
+    document = {"environment": environment(), **about, **found}
     write_text(given.out, json.dumps(document, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 
@@ -66,7 +66,7 @@ def annotated(
     out = folder / name
     command = [
         *(sys.executable, "-m", "hyperloader", "annotate", str(folder / "rows.txt")),
-        *("--out", str(out), "--task", TASK, "--tagger", given.tagger),
+        *("--out", str(out), "--task", given.task, "--tagger", given.tagger),
         *("--workers", str(given.workers), "--precision", given.precision),
     ]
     started, peaks, told = time.perf_counter(), Peaks(), []
