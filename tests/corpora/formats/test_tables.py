@@ -109,6 +109,16 @@ def test_csv(tmp_path: Path, content: str) -> None:
     assert surfaces(only) == [("Oslo", "city"), ("Norway", "country")]
 
 
+def test_rows_of_one_text_that_stand_apart_are_said(tmp_path: Path) -> None:
+    rows = "to Oslo now,3,7,city\nstop,,,\nto Oslo now,8,11,time\n"
+    examples, reading = read(write(tmp_path, "x.csv", f"text,start,end,label\n{rows}"))
+    assert [len(e.spans) for e in examples] == [1, 0, 1]
+    (said,) = reading.notes
+    assert said == (
+        "texts that came before, read as sentences with these spans alone: 1 (the first in line 4)"
+    )
+
+
 def test_csv_rows_without_a_span_and_bad_rows(tmp_path: Path) -> None:
     header = "text\tstart\tend\tlabel\n"
     examples, _ = read(write(tmp_path, "x.tsv", header + "stop\t\t\t\nto Ely\t3\t6\tcity\n"))

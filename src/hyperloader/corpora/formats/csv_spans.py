@@ -109,9 +109,13 @@ def _read_rows(source: Source) -> Iterator[Example]:
     def same(record: Record) -> tuple[Any, Any]:
         return record.value.get(number_of), record.value.get(text)
 
-    for _, rows in groupby(source.records(), key=same):
+    seen = set[Any]()
+    for (_, said), rows in groupby(source.records(), key=same):
         found = [*rows]
         line = found[0].line
+        if said in seen:
+            source.notes.add("texts that came before, read as sentences with these spans alone", line)
+        seen.add(said)
         try:
             marks = [
                 Mark(
