@@ -122,11 +122,19 @@ class Connection:
         head = f"POST /v1/tag HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
         self._writer.write(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
         try:
-            reply = (await self._reader.readuntil(b"\r\n\r\n")).decode()
-            (size,) = re.findall(r"content-length: (\d+)", reply)
-            return int(reply[9:12]), await self._reader.readexactly(int(size))
+            reply = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+            if size := re.findall(r"content-length: (\d+)", reply):
+                return int(reply[9:12]), await self._reader.readexactly(int(size[0]))
+            return int(reply[9:12]), b"".join([part async for part in self._chunks()])
         except asyncio.IncompleteReadError as error:
             raise ConnectionError("closed") from error
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        """The parts of a body whose size was not said."""
+        size = 1
+        while size:
+            size = int(await self._reader.readuntil(b"\r\n"), 16)
+            yield (await self._reader.readexactly(size + 2))[:size]
 
 
 @contextmanager
