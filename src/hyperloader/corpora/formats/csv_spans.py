@@ -114,7 +114,8 @@ def _read_rows(source: Source) -> Iterator[Example]:
         found = [*rows]
         line = found[0].line
         if said in seen:
-            source.notes.add("texts that came before, read as sentences with these spans alone", line)
+            again = "texts that came before, read as sentences with these spans alone"
+            source.notes.add(again, line)
         seen.add(said)
         try:
             marks = [
