@@ -1,7 +1,8 @@
 """The backbone's linear layers in int8, for tagging on the CPU.
 
 Weights are rounded once, symmetrically and with one scale per output; inputs are rounded again at
-each call, by their own range. Generated weights, embeddings, norms and the output embedding stay as
+each call, every token by its own largest number: of one range for all, a few tokens with large
+numbers would take most. Generated weights, embeddings, norms and the output embedding stay as
 they are: they are few products, or decide between near equals.
 """
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from hyperloader.errors import ConfigError
 from hyperloader.modeling.attached import AttachedModel
 
-LARGEST = 127
+LARGEST, LEAST = 127, torch.finfo(torch.float32).tiny
 
 
 def quantise(model: AttachedModel) -> int:
@@ -38,7 +39,7 @@ def quantise(model: AttachedModel) -> int:
     chosen = [m for m in model.backbone.modules() if isinstance(m, nn.Linear) and m is not output]
     for linear in chosen:
         # Hooks with generated weights are on the module and stay in force around its forward.
-        linear.forward = partial(_product, _packed(linear))  # type: ignore[method-assign]
+        linear.forward = partial(_product, _packed(linear), linear.bias)  # type: ignore[method-assign]
     return len(chosen)
 
 
@@ -47,21 +48,24 @@ def is_quantised(model: AttachedModel) -> bool:
     return any("forward" in vars(m) for m in model.backbone.modules() if isinstance(m, nn.Linear))
 
 
-def _product(packed: Any, x: Tensor) -> Tensor:
+@torch.no_grad()
+def _product(packed: Any, bias: Tensor | None, x: Tensor) -> Tensor:
+    largest = x.abs().amax(-1, keepdim=True).clamp(min=LEAST)
     # Seven bits for inputs: with eight, processors without VNNI would overflow.
-    return torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)
+    y = torch.ops.quantized.linear_dynamic(x / largest, packed, reduce_range=True)
+    return y * largest if bias is None else torch.addcmul(bias, y, largest)
 
 
 @torch.no_grad()
 def _packed(linear: nn.Linear) -> Any:
-    scales = linear.weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / LARGEST
+    scales = linear.weight.abs().amax(dim=1).clamp(min=LEAST) / LARGEST
     zeros = torch.zeros(len(scales), dtype=torch.long)
     try:
         with warnings.catch_warnings():
             # torch will have other names for this some day; the range of versions is pinned.
             warnings.simplefilter("ignore")
             weight = torch.quantize_per_channel(linear.weight, scales, zeros, 0, torch.qint8)
-            return torch.ops.quantized.linear_prepack(weight, linear.bias)
+            return torch.ops.quantized.linear_prepack(weight, None)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
