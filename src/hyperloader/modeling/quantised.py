@@ -7,6 +7,7 @@ they are: they are few products, or decide between near equals.
 """
 
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -39,7 +40,8 @@ def quantise(model: AttachedModel) -> int:
     chosen = [m for m in model.backbone.modules() if isinstance(m, nn.Linear) and m is not output]
     for linear in chosen:
         # Hooks with generated weights are on the module and stay in force around its forward.
-        linear.forward = partial(_product, _packed(linear), linear.bias)  # type: ignore[method-assign]
+        product = partial(_product, _packed(linear))
+        linear.forward = partial(by_token, product, linear.bias)  # type: ignore[method-assign]
     return len(chosen)
 
 
@@ -48,12 +50,18 @@ def is_quantised(model: AttachedModel) -> bool:
     return any("forward" in vars(m) for m in model.backbone.modules() if isinstance(m, nn.Linear))
 
 
-@torch.no_grad()
-def _product(packed: Any, bias: Tensor | None, x: Tensor) -> Tensor:
+def by_token(product: Callable[[Tensor], Tensor], bias: Tensor | None, x: Tensor) -> Tensor:
+    """``product(x)``, which is linear and rounds ``x`` (..., d), of tokens whose largest number is
+    one, put right again, and ``bias``."""
     largest = x.abs().amax(-1, keepdim=True).clamp(min=LEAST)
+    y = product(x / largest) * largest
+    return y if bias is None else y + bias
+
+
+@torch.no_grad()
+def _product(packed: Any, x: Tensor) -> Tensor:
     # Seven bits for inputs: with eight, processors without VNNI would overflow.
-    y = torch.ops.quantized.linear_dynamic(x / largest, packed, reduce_range=True)
-    return y * largest if bias is None else torch.addcmul(bias, y, largest)
+    return torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)
 
 
 @torch.no_grad()

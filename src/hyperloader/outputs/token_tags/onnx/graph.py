@@ -9,12 +9,14 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -22,7 +24,7 @@ from hyperloader.errors import ConfigError, first_line
 from hyperloader.modeling import active
 from hyperloader.modeling.attached import HEAD
 from hyperloader.modeling.merging import merge
-from hyperloader.modeling.quantised import is_quantised
+from hyperloader.modeling.quantised import by_token, is_quantised
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.onnx.model import (
     INPUTS,
@@ -101,6 +103,10 @@ def write_graph(model: TokenTagger, tasks: Sequence[str], path: Path, precision:
     with TemporaryDirectory() as temporary, _quiet(), torch.no_grad():
         model = _plain(model)
         graph = Graph(model, tasks)
+        if precision == "int8":
+            for layer in _linear(graph.model.backbone):
+                product = partial(F.linear, weight=layer.weight)
+                layer.forward = partial(by_token, product, layer.bias)  # type: ignore[method-assign]
         whole = Path(temporary) / "model.onnx" if precision == "int8" else path
         backbone = type(model.backbone).__name__
         try:
@@ -186,8 +192,7 @@ def _quantise(backbone: nn.Module, whole: Path, path: Path) -> None:
     # A graph has no names of layers, so they are found by their weights.
     linear = {
         _digest(matrix.numpy())
-        for layer in backbone.modules()
-        if isinstance(layer, nn.Linear)
+        for layer in _linear(backbone)
         for matrix in (layer.weight, layer.weight.t())
     }
     graph = onnx.load(whole).graph
@@ -206,6 +211,10 @@ def _quantise(backbone: nn.Module, whole: Path, path: Path) -> None:
         op_types_to_quantize=["MatMul", "Gemm"],
         nodes_to_quantize=[node.name for node in graph.node if not layers.isdisjoint(node.input)],
     )
+
+
+def _linear(backbone: nn.Module) -> list[nn.Linear]:
+    return [layer for layer in backbone.modules() if isinstance(layer, nn.Linear)]
 
 
 def _digest(matrix: Any) -> bytes:
