@@ -4,10 +4,9 @@ Run: python benchmarks/annotate.py --rows 50000 --out results/annotate/local.jso
 [--precision int8] [--words 3] [--kills 5] [--tagger RUN --task NAME]. Short synthetic lines in a
 text file, the bundled tagger or RUN, ``hyperloader annotate`` in a process of its own; rows per
 second of the whole command, peaks of resident memory of the command, of its largest worker and of
-all together. With
-``--kills`` the command and one of its workers are killed in turn (SIGKILL), at moments spread over
-the rows; the same command goes on, and its outputs are compared with those of a run that nobody
-killed, byte for byte.
+all together. With ``--kills`` the command and one of its workers are killed in turn (SIGKILL), at
+moments spread over the rows; the same command goes on, and its outputs are compared with those of a
+run that nobody killed, byte for byte.
 """
 
 import argparse
@@ -48,7 +47,7 @@ def main() -> None:
 
 
 def measured(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Annotate the rows in ``folder``; with kills, once more without."""
+    """Annotate the rows in ``folder`` undisturbed, and with ``--kills`` once more with these."""
     with (folder / "rows.txt").open("w", encoding="utf-8") as file:
         for line in islice(cycle(sentences()), given.rows):
             file.write(" ".join(line.split()[: given.words]) + "\n")

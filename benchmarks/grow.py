@@ -39,7 +39,8 @@ ALONE: dict[str, dict[str, Any]] = {
     "train an adapter": {"model.method": "adapter"},
     "train all of the backbone": {"model.method": "full", "training.backbone_learning_rate": 1e-4},
 }
-WAYS = (*(f"add-task {level}" for level in LEVELS), "train --from", *ALONE, "train jointly")
+USUAL = (*(f"add-task {level}" for level in LEVELS), "train --from", "train")
+WAYS = (*USUAL, *(way for way in ALONE if way not in USUAL), "train jointly")
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--base-steps", type=int, default=1500)
     parser.add_argument("--steps", type=int, help="of every way; default: each one's own")
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:-3])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=USUAL)
     parser.add_argument("--part", choices=["validation", "test"], default="test")
     parser.add_argument("--scored", type=int, default=0, help="sentences of that part; 0: all")
     parser.add_argument("--compared", type=int, default=100, help="of old tasks; 0: all")

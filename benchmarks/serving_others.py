@@ -16,13 +16,14 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +90,18 @@ def other(name: str, tagger: str) -> Iterator[Service]:
     command = [sys.executable, __file__, "--other", name, "--tagger", tagger, "--port", str(port)]
     with subprocess.Popen(command, start_new_session=True, text=True) as process:
         try:
-            until_ready(f"http://127.0.0.1:{port}{PATH}", process)
+            until_ready(f"http://127.0.0.1:{port}{PATH}", process, NEEDS[name])
             yield Service(process, port)
         finally:
-            process.terminate()
-            process.wait()
+            process.terminate()  # Ray Serve takes its other processes along
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # LitServe waits for ever
 
 
-def until_ready(url: str, process: "subprocess.Popen[str]") -> None:
-    """It has tagged a text."""
+def until_ready(url: str, process: "subprocess.Popen[str]", package: str) -> None:
+    """Until it has tagged a text."""
     body = json.dumps({"texts": "hello", "task": "snips"}).encode()
     asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     while process.poll() is None:
@@ -107,7 +111,7 @@ def until_ready(url: str, process: "subprocess.Popen[str]") -> None:
             time.sleep(0.5)
         else:
             return
-    raise SystemExit("it did not start; is it installed?")
+    raise SystemExit(f"it did not start; what it printed says why, or pip install '{package}'")
 
 
 class Tagging(LitAPI):  # type: ignore[misc]
@@ -160,6 +164,7 @@ def be_ray_serve(name: str, port: int) -> None:
 
 
 OTHERS = {"litserve": be_litserve, "ray-serve": be_ray_serve}
+NEEDS = {"litserve": "litserve", "ray-serve": "hyperloader[ray]"}
 
 if __name__ == "__main__":
     main()

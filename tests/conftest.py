@@ -14,7 +14,7 @@ from hyperloader.corpora.registry import load_corpora
 
 pytest_plugins = ["pretraining_helpers"]
 
-ALL = ""  # the marks of `make test-all`
+ALL, WITHOUT_SLOW = "", "not slow"  # the marks of `make test-all` and of `make test`
 # A busy machine is slow without being wrong.
 settings.register_profile("all", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=50)
@@ -56,7 +56,7 @@ def disk_of(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if terminalreporter.config.option.markexpr != ALL:
+    if terminalreporter.config.option.markexpr == WITHOUT_SLOW:
         terminalreporter.line("the slow tests were left out; `make test-all` runs them too")
     if CHROMIUM is None or DRIVER is None:
         terminalreporter.section("no browser", sep="!", red=True, bold=True)

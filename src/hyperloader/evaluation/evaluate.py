@@ -330,7 +330,10 @@ def without_seen(corpora: Mapping[str, Corpus], split: str) -> dict[str, Corpus]
         there = corpus.splits.get(split, ())
         kept = tuple(e for e in there if words(e) not in seen)
         if there and not kept:
-            raise DataError(f"all {split} sentences of {corpus.name} are training sentences too")
+            raise DataError(
+                f"all {split} sentences of {corpus.name} are training sentences too, so none is "
+                "left to score; leave out this task, or score the seen ones"
+            )
         return replace(corpus, splits={**corpus.splits, split: kept})
 
     return {name: unseen(corpus) for name, corpus in corpora.items()}

@@ -51,8 +51,8 @@ def is_quantised(model: AttachedModel) -> bool:
 
 
 def by_token(product: Callable[[Tensor], Tensor], bias: Tensor | None, x: Tensor) -> Tensor:
-    """``product(x)``, which is linear and rounds ``x`` (..., d), of tokens whose largest number is
-    one, put right again, and ``bias``."""
+    """``product(x) + bias`` of tokens ``x`` (..., d), each divided by its largest number before a
+    ``product`` that rounds it, and multiplied again after it."""
     largest = x.abs().amax(-1, keepdim=True).clamp(min=LEAST)
     y = product(x / largest) * largest
     return y if bias is None else y + bias
