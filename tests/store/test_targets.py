@@ -120,7 +120,17 @@ def test_a_source_and_what_holds_it_are_refused(tmp_path: Path) -> None:
         for read in (source, tmp_path / "link"):
             with pytest.raises(TargetError, match=f"{said} .*, which is being read"):
                 claim_target(place, Kind.CHECKPOINT, overwrite=True, sources=[read])
-    assert claim_target(source / "new", Kind.CHECKPOINT, sources=[source])
+
+
+def test_nothing_is_written_into_a_folder_that_would_not_load_with_it(tmp_path: Path) -> None:
+    tagger = made(tmp_path / "tagger")
+    for place in (tagger / "new", tagger / "sub" / "new"):
+        for claim in (claim_file, lambda path: claim_target(path, Kind.TASK)):
+            with pytest.raises(TargetError, match="tagger, a checkpoint that could not be read"):
+                claim(place)
+    (tmp_path / "website").mkdir()
+    (tmp_path / "website" / MANIFEST).write_text('{"name": "a site", "icons": []}')
+    assert claim_file(tmp_path / "website" / "scores.json")
 
 
 def test_what_arrives_during_the_work_is_kept(tmp_path: Path) -> None:

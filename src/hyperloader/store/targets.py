@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
-from hyperloader.errors import TargetError
+from hyperloader.errors import CheckpointError, TargetError
 from hyperloader.store.manifest import MANIFEST, Kind, read_manifest, unlisted
 
 # What Windows, the strictest of systems, keeps out of names; and what tells them apart nowhere.
@@ -155,7 +155,21 @@ def _new_name(path: Path | str, sources: Collection[Path]) -> Path:
             raise TargetError(f"{target} {what} {source}, which is being read; choose a new place")
     if is_link:
         raise TargetError(f"{target} is a symbolic link; name the place itself")
+    for parent in target.parents:
+        if kind := _kind_here(parent):
+            raise TargetError(
+                f"{target} lies in {parent}, a {kind} that could not be read any more with "
+                "something else in it; choose a place outside"
+            )
     return target
+
+
+def _kind_here(folder: Path) -> str | None:
+    """What our own manifest says ``folder`` is; None where there is none."""
+    try:
+        return read_manifest(folder).kind if (folder / MANIFEST).is_file() else None
+    except (CheckpointError, OSError):  # other programs write a file of that name, too
+        return None
 
 
 def _check_parent(target: Path) -> None:

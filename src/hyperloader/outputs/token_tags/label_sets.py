@@ -4,7 +4,7 @@ A head of label texts that always sees the same labels may learn them by heart. 
 labels out (their words are then outside), shortens their texts, and asks for two of them as one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,8 @@ from hyperloader.outputs.token_tags.chain import NO_SPAN
 SHORTENED, TOGETHER = 0.3, 0.1
 # At least so many of the labels are asked for.
 FEWEST = 0.3
+# Of a task with more labels those that a batch has are asked for, and so many others.
+MANY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +45,32 @@ class LabelSet:
         return NO_SPAN if place is None else 1 + 2 * place + inside
 
 
+def labels_of(windows: Iterable[EncodedWindow]) -> set[int]:
+    """The indices of the labels that ``windows`` have."""
+    return {(tag - 1) // 2 for window in windows for tag in window.target if tag > NO_SPAN}
+
+
 def asked(window: EncodedWindow, labels: LabelSet) -> EncodedWindow:
     """``window`` with the answer that is right for ``labels``."""
     return replace(window, target=labels.tags(window.target))
 
 
-def random_set(labels: Sequence[str], random: np.random.Generator) -> LabelSet:
+def random_set(
+    labels: Sequence[str], random: np.random.Generator, met: Collection[int] = ()
+) -> LabelSet:
     """A set drawn from the ``labels`` of a task (at least one): some are left out, some texts lose
-    words, some stand for two; labels whose texts have become alike are one."""
-    kept = np.flatnonzero(random.random(len(labels)) < random.uniform(FEWEST, 1.0))
+    words, some stand for two; labels whose texts have become alike are one.
+
+    Args:
+        met: indices of the labels that the batch has; of a task with very many, the set is drawn
+            from these and some others.
+    """
+    drawn = np.arange(len(labels))
+    if len(labels) > MANY:
+        drawn = np.union1d(random.permutation(len(labels))[:MANY], np.array([*met], dtype=int))
+    kept = drawn[random.random(len(drawn)) < random.uniform(FEWEST, 1.0)]
     if not len(kept):
-        kept = random.integers(len(labels), size=1)
+        kept = random.choice(drawn, size=1)
     texts = {i: _shortened(label_text(labels[i], "readable"), random) for i in kept.tolist()}
     for one in list(texts):
         if len(texts) > 1 and random.random() < TOGETHER:
