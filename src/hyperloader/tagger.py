@@ -145,8 +145,9 @@ class Tagger(Tasks):
         """Whether it is asked for labels that it was not trained on."""
         return self._now.zero_shot
 
-    def for_labels(self, labels: Sequence[str], task: str = tagging.ZERO_SHOT) -> "Tagger":
-        """A tagger that finds ``labels`` by their names, without having been trained on them.
+    def for_labels(self, labels: tagging.Asked, task: str = tagging.ZERO_SHOT) -> "Tagger":
+        """A tagger that finds ``labels`` by their names (or by a line on each, in a dict of names),
+        without having been trained on them.
 
         It has them as its one ``task``, shares all weights with this one, and tags and is evaluated
         like any other. Its scores are not calibrated.
@@ -156,9 +157,8 @@ class Tagger(Tasks):
                 labels read the same.
             HyperloaderError: no labels, or one that is blank.
         """
-        output = output_of(self.model)
-        names = tagging.check_labels(labels)
-        return Tagger(*output.asking_for(self.model, self.codec, task, names))
+        texts = tagging.check_labels(labels)
+        return Tagger(*output_of(self.model).asking_for(self.model, self.codec, task, texts))
 
     @overload
     def tag(  # type: ignore[overload-overlap]  # a str is one text, not a sequence of letters
@@ -182,7 +182,7 @@ class Tagger(Tasks):
         min_score: float = 0.0,
         alternatives: int = 0,
         sequences: int = 0,
-        labels: Sequence[str] | None = None,
+        labels: tagging.Asked | None = None,
     ) -> TaggedText | list[TaggedText]:
         """Tag one text (the result is one) or several (the result is a list, in their order).
 

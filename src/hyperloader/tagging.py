@@ -17,6 +17,8 @@ from hyperloader.types import Span, TaggedSequence, TaggedSpan, TaggedText
 
 T = TypeVar("T")
 Places = Sequence[tuple[int, int]]
+# Labels that are asked for: names, or names with descriptions that they are read by.
+Asked = Sequence[str] | Mapping[str, str]
 FEW = 8
 # The task of labels that a tagger was never trained on.
 ZERO_SHOT = "zero-shot"
@@ -131,17 +133,27 @@ def in_step(
         yield some, chosen
 
 
-def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """``labels`` that are asked for, each once. Raises HyperloaderError where they are none."""
+def check_labels(labels: Asked) -> dict[str, str]:
+    """What each of ``labels`` is read by: the description that it is mapped to, or its own text.
+
+    Raises HyperloaderError where they are none, or two have one description.
+    """
     if isinstance(labels, str):
         raise HyperloaderError("labels are a list of names, not one string; give a list")
-    for i, label in enumerate(labels):
-        check_text(label, f"label {i}")
-        if not label.strip():
-            raise HyperloaderError(f"label {i} is blank; name it")
-    if not labels:
+    pairs = labels.items() if isinstance(labels, Mapping) else [(one, one) for one in labels]
+    texts: dict[str, str] = {}
+    for i, (label, text) in enumerate(pairs):
+        for given, what in ((label, f"label {i}"), (text, f"what describes label {i}")):
+            check_text(given, what)
+            if not given.strip():
+                raise HyperloaderError(f"{what} is blank; name it")
+        same = next((other for other in texts if texts[other] == text and other != label), None)
+        if same is not None:
+            raise HyperloaderError(f"{same!r} and {label!r} have one description; tell them apart")
+        texts[label] = text
+    if not texts:
         raise HyperloaderError("no labels are asked for; give at least one, or leave them out")
-    return tuple(dict.fromkeys(labels))
+    return texts
 
 
 def check_count(texts: int, tasks: int) -> None:

@@ -67,6 +67,16 @@ def test_sets_leave_out_shorten_and_join() -> None:
     assert len({one.place for one in found}) > 20
 
 
+def test_of_very_many_labels_the_batch_has_its_own_and_some_others() -> None:
+    labels, met = [f"label {number}" for number in range(1500)], {0, 700, 1499}
+    found = [random_set(labels, np.random.default_rng(seed), met) for seed in range(200)]
+    asked_for = [{i for i, place in enumerate(one.place) if place is not None} for one in found]
+    assert max(map(len, asked_for)) <= 103
+    for label in met:  # as often as a label of a task with few: from 30 % to all
+        assert 100 < sum(label in one for one in asked_for) < 180
+    assert len(set().union(*asked_for)) > 1400  # and all others in turn
+
+
 def test_answers_follow_the_set() -> None:
     (window,) = (w for w in windows("bert") if w.words == 4 and w.task == "music")
     assert window.target == [0, 3, 4, 4]
@@ -166,6 +176,18 @@ def test_what_is_attached_does_not_act_on_names(kind: str, method: str) -> None:
     assert not torch.equal(found[0], found[1])
 
 
+def test_a_label_is_read_by_its_description() -> None:
+    tagger = Tagger(zero_shot_model(), codec_of("bert"))
+    described = tagger.for_labels({"x": "Music, item", "y": "date"})
+    assert described.labels() == ("x", "y")
+    for text, _, _ in SENTENCES:
+        found = described.tag(text, alternatives=5)
+        same = tagger.tag(text, labels=["music_item", "date"], alternatives=5)
+        for one, other in zip(found.alternatives or (), same.alternatives or (), strict=True):
+            assert [c.probability for c in one] == [c.probability for c in other]
+    assert {"x", "y"} == {tag[2:] for c in (found.alternatives or ())[0] for tag in c.tags} - {""}
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -174,6 +196,9 @@ def test_what_is_attached_does_not_act_on_names(kind: str, method: str) -> None:
         (["dish", " "], "label 1 is blank"),
         (["a_b", "a b"], "have the same text"),
         ([1], "not a string but of type int"),
+        ({"dish": "food", "meal": "food"}, "'dish' and 'meal' have one description"),
+        ({"dish": ""}, "what describes label 0 is blank"),
+        ({"dish": None}, "not a string but of type NoneType"),
     ],
 )
 def test_labels_that_cannot_be_asked_for(labels: Any, message: str) -> None:
@@ -247,6 +272,10 @@ def test_it_is_trained_resumed_and_asked_from_the_command_line(tmp_path: Path) -
     done = cli(*given, "--json", "a table for two")
     assert done.code == 0, done.err
     assert "zero-shot: the tagger was not trained on these labels" in done.err
+    described = ("--label", "dish", "--label", "hours=Opening hours")
+    assert cli("tag", tmp_path / "whole", *described, "--json", "a table for two").code == 0
+    twice = refused("tag", tmp_path / "whole", *described, "--label", "hours=when", "a table")
+    assert "--label hours is described twice" in twice
     document = json.loads(done.out)
     loaded = load_checkpoint(tmp_path / "whole")
     expected = Tagger(loaded.model, loaded.codec).tag(

@@ -144,23 +144,27 @@ def from_text(
     text: Annotated[
         Path, typer.Argument(metavar="TEXT", help="A folder of .txt and .txt.xz files.")
     ],
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")],
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the folders kinds and classes.")],
     most: Annotated[
         int, typer.Option(min=1, help="Sentences for each kind of thing; 20 times as many a class.")
     ] = 30,
-    force: Annotated[bool, typer.Option("--force", help="Replace DIR if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace them if they exist.")] = False,
 ) -> None:
     """Write labelled sentences that plain text gives by itself, for training on many labels.
 
-    Text defines things ("Tunja is a city", "jet plane: an airplane powered by jet engines"), and
-    elsewhere it mentions them. DIR/kinds has a label for each kind of thing (city, airplane),
-    DIR/classes coarse ones (person, location, date, …). Nobody has checked them: they are for a
-    tagger that is asked for labels by their names (the recipe zero-shot), beside real corpora.
+    English text defines things ("Tunja is a city", "jet plane: an airplane powered by jet
+    engines"), and elsewhere it mentions them. DIR/kinds has a label for each kind of thing (city,
+    airplane), DIR/classes coarse ones (person, location, date, …). Nobody has checked them: they
+    are for a tagger that is asked for labels by their names (the recipe zero-shot), beside real
+    corpora.
 
-    Example: hyperloader data from-text my_text my_corpora/from-text
+    Example: hyperloader data from-text my_text my_corpora
     """
-    from hyperloader.pretraining.kinds import labelled_sentences
+    from hyperloader.pretraining.kinds import CLASSES, KINDS, labelled_sentences
 
+    for name in (KINDS, CLASSES):
+        if (target / name).exists() and not force:
+            raise DataError("exists already; name another folder or add --force", target / name)
     corpora = labelled_sentences(text, most)
     for name, corpus in corpora.items():
         write_corpus(corpus.splits, target / name, "jsonl", force=force)

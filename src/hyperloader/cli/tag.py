@@ -74,8 +74,8 @@ def tag(
     label: Annotated[
         list[str] | None,
         typer.Option(
-            help="Find this in place of a task's labels, by its name alone (zero-shot; for runs of "
-            "the recipe zero-shot); may be repeated.",
+            help="Find this in place of a task's labels, by its name alone or by what follows an = "
+            "(zero-shot; for runs of the recipe zero-shot); may be repeated.",
         ),
     ] = None,
     words: Annotated[
@@ -175,9 +175,15 @@ def _for_labels(tagger: "Tagger", labels: list[str], task: str | None) -> "Tagge
     """A tagger of other ``labels``, and a warning."""
     if task is not None:
         raise ConfigError("give --task, or --label in place of it, and not both")
+    described: dict[str, str] = {}
+    for label in labels:
+        name, mark, text = label.partition("=")
+        if described.setdefault(name, text if mark else name) != (text if mark else name):
+            raise ConfigError(f"--label {name} is described twice; give one of them")
+    asking = tagger.for_labels(described)
     note = "zero-shot: the tagger was not trained on these labels; look at what it finds"
     Console(stderr=True).print(note, style="yellow")
-    return tagger.for_labels(labels)
+    return asking
 
 
 def _service(url: str, model: str | None, own: tuple[str | None, str, str | None]) -> Client:

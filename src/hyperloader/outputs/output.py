@@ -125,8 +125,9 @@ class Output(ABC, Generic[M, C]):
         """
         return {}
 
-    def asking_for(self, model: M, codec: C, task: str, labels: Sequence[str]) -> tuple[Any, C]:
-        """What tags with ``labels`` that the model was never trained on, as the one ``task``.
+    def asking_for(self, model: M, codec: C, task: str, labels: Mapping[str, str]) -> tuple[Any, C]:
+        """What tags with ``labels`` that the model was never trained on, as the one ``task``; each
+        is read by the text that it is mapped to.
 
         Raises:
             ConfigError: the model cannot be asked for other labels (the default).

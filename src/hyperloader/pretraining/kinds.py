@@ -27,8 +27,8 @@ KINDS, CLASSES = "kinds", "classes"
 RULE = "text"
 # A kind must have so many members, and a member's definitions must agree to this share.
 FEWEST_MEMBERS, AGREEMENT = 10, 0.8
-# One line in so many is read for sentences of names that other lines define.
-ONE_IN = 8
+# About so many lines, spread over all of the text, are looked through for mentions.
+LINES = 300_000
 SHORTEST, LONGEST, LONGEST_TERM = 4, 48, 8  # words
 HELD_OUT = 20  # one sentence in this many is for validation
 
@@ -92,16 +92,13 @@ def definition(line: str) -> Definition | None:
     return None
 
 
-def read_kinds(text: Path) -> dict[str, str]:
-    """The kind of every term that the files in ``text`` define, by the term's words.
+def read_kinds(lines: Iterable[str]) -> dict[str, str]:
+    """The kind of every term that ``lines`` define, by the term's words.
 
     A term that is defined as several kinds is left out, and so are kinds with few members.
-
-    Raises:
-        DataError: as :func:`~hyperloader.pretraining.text.find_files`.
     """
     said: dict[str, Counter[str | None]] = defaultdict(Counter)
-    for line in _lines(text):
+    for line in lines:
         if (found := definition(line)) is None:
             continue
         for term in found.terms:
@@ -130,12 +127,13 @@ def labelled_sentences(text: Path, most: int = 30) -> dict[str, Corpus]:
     Raises:
         DataError: as :func:`~hyperloader.pretraining.text.find_files`, or nothing was found.
     """
-    kinds = read_kinds(text)
+    one_in = max(1, sum(1 for _ in _lines(text)) // LINES)
+    kinds = read_kinds(_lines(text))
     taken: dict[str, list[Example]] = {KINDS: [], CLASSES: []}
     met: dict[str, Counter[str]] = {name: Counter() for name in taken}
     members, longest = set(kinds.values()), _longest(kinds)
     for line in _lines(text):
-        if zlib.crc32(line.encode()) % ONE_IN:
+        if zlib.crc32(line.encode()) % one_in:
             continue
         own = definition(line)
         for number, sentence in enumerate(_SENTENCES.split(line)):

@@ -29,10 +29,11 @@ class Served:
             {
                 "model": self.name,
                 "task": task,
-                "labels": list(self.tagger.labels(task)),
+                "labels": list(labels),
                 "examples": [self.examples[task]] if task in self.examples else [],
             }
-            for task in self.tagger.tasks
+            # One codec: tasks may be taken away meanwhile.
+            for task, labels in self.tagger.codec.labels.items()
         ]
 
 

@@ -99,16 +99,16 @@ class TokenTags(Output[TokenTagger, TokenCodec]):
         return TagDecoder(model, codec, temperatures)
 
     def asking_for(
-        self, model: TokenTagger, codec: TokenCodec, task: str, labels: Sequence[str]
+        self, model: TokenTagger, codec: TokenCodec, task: str, labels: Mapping[str, str]
     ) -> tuple[ZeroShotTagger, TokenCodec]:
         """See :meth:`Output.asking_for`."""
         if not isinstance(model, TokenTagger):
             return super().asking_for(model, codec, task, labels)
-        check_texts(labels, task)
+        check_texts([*labels.values()], task)
         # No span of this task ever began or ended with a sentence mark.
         config = codec.config.model_copy(update={"marks": {task: ()}})
-        asked = TokenCodec(codec.tokenizer, {task: labels}, config)
-        return ZeroShotTagger(model, asked), asked
+        asked = TokenCodec(codec.tokenizer, {task: tuple(labels)}, config)
+        return ZeroShotTagger(model, asked, [*labels.values()]), asked
 
     def gold_scores(
         self, model: TokenTagger, codec: TokenCodec, windows: Sequence[EncodedWindow]

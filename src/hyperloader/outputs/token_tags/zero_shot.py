@@ -1,5 +1,6 @@
 """Tagging with labels that a model was never trained on, by their texts alone."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -34,8 +35,11 @@ def check_zero_shot(model: TokenTagger) -> None:
 
 
 class ZeroShotTagger(nn.Module):
-    """``model`` for one task of other ``labels`` than it was trained on: what the decoder asks of a
+    """``model`` for one task of other labels than it was trained on: what the decoder asks of a
     model, no more.
+
+    Args:
+        texts: what each label of ``codec`` is read by.
 
     Raises:
         ConfigError: see :func:`check_zero_shot`.
@@ -43,16 +47,16 @@ class ZeroShotTagger(nn.Module):
 
     output = "token_tags"
 
-    def __init__(self, model: TokenTagger, codec: TokenCodec) -> None:
+    def __init__(self, model: TokenTagger, codec: TokenCodec, texts: Sequence[str]) -> None:
         super().__init__()
         check_zero_shot(model)
-        ((task, labels),) = codec.labels.items()
+        (task,) = codec.labels
         self.model = model
         self.config = model.config.model_copy(update={"tasks": (task,)})
-        self.tags = {task: 1 + 2 * len(labels)}
+        self.tags = {task: 1 + 2 * len(texts)}
         self.by_token, self.backbone_name = model.by_token, model.backbone_name
         (source,) = model.label_texts
-        vectors = label_vectors(model.backbone, codec.pieces, labels).to(source.vectors)
+        vectors = label_vectors(model.backbone, codec.pieces, texts).to(source.vectors)
         with torch.no_grad():
             self._head = source.rows(vectors[None])
 
