@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from helpers import tiny_codec, tiny_model
-from hyperloader.errors import ConfigError
+from hyperloader.errors import ConfigError, HyperloaderError
 from hyperloader.serving.settings import Settings
 from hyperloader.tagger import Tagger
 from serving_helpers import Held, Running, in_thread, serving, small_tagger
@@ -168,6 +168,21 @@ def test_tasks_come_and_go_while_it_serves() -> None:
         assert below.error == (404, "unknown_task")
         wrong = running.ask("/v1/tasks", {"path": "new", "model": "x"}, **ADMIN)
         assert wrong.error == (422, "unknown_model")
+
+
+def test_a_task_that_goes_while_tasks_are_listed_is_left_out() -> None:
+    class Leaving(Growing):
+        def labels(self, task: str) -> tuple[str, ...]:
+            if task == "new":  # as a tagger says it, when another thread took the task away
+                raise HyperloaderError("unknown task 'new'")
+            return super().labels(task)
+
+    leaving = Leaving()
+    leaving.add("new")
+    with serving(leaving) as running:
+        listed = running.ask("/v1/tasks")
+        assert listed.status == 200
+        assert [t["task"] for t in listed.json["tasks"]] == [*small_tagger().tasks]
 
 
 class Fixed(Held):

@@ -288,6 +288,8 @@ def _wait(for_it: Callable[[], bool], child: Any) -> None:
 def test_a_run_is_made_longer(run: Path) -> None:
     with pytest.raises(ConfigError, match="has made 6 steps already"):
         resume_run(run, corpora(), steps=5)
+    with pytest.raises(ConfigError, match="minutes do not make it longer; give --steps"):
+        resume_run(run, corpora(), minutes=5)
     resume_run(run, corpora(), steps=9).train()
     assert [entry["step"] for entry in log(run)] == list(range(1, 10))
     assert RunFolder.open(run).recipe().training.steps == 9

@@ -144,7 +144,9 @@ def from_text(
     text: Annotated[
         Path, typer.Argument(metavar="TEXT", help="A folder of .txt and .txt.xz files.")
     ],
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the folders kinds and classes.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to write the folders kinds and classes.")
+    ],
     most: Annotated[
         int, typer.Option(min=1, help="Sentences for each kind of thing; 20 times as many a class.")
     ] = 30,

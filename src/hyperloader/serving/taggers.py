@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hyperloader.builtin import examples, is_bundled, tagger_name
-from hyperloader.errors import ConfigError, unknown
+from hyperloader.errors import ConfigError, HyperloaderError, unknown
 from hyperloader.registry import Registry
 from hyperloader.serving.refusals import Refused
 from hyperloader.tagger import Tagger
@@ -25,16 +26,14 @@ class Served:
 
     def tasks(self) -> list[dict[str, Any]]:
         """What it can be asked for."""
-        return [
-            {
-                "model": self.name,
-                "task": task,
-                "labels": list(labels),
-                "examples": [self.examples[task]] if task in self.examples else [],
-            }
-            # One codec: tasks may be taken away meanwhile.
-            for task, labels in self.tagger.codec.labels.items()
-        ]
+        found = []
+        for task in self.tagger.tasks:
+            with suppress(HyperloaderError):  # taken away meanwhile
+                labels = list(self.tagger.labels(task))
+                examples = [self.examples[task]] if task in self.examples else []
+                entry = {"model": self.name, "task": task, "labels": labels, "examples": examples}
+                found.append(entry)
+        return found
 
 
 def load(given: str, device: str | None = None, precision: str = "float32") -> Served:

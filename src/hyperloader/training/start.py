@@ -77,7 +77,8 @@ def resume_run(
     Raises:
         CheckpointError: no run there, or one that is damaged.
         ConfigError: another process trains in ``path``, or has come further than ``steps`` or
-            ``minutes`` already; or ``steps`` for a run that is trained for minutes.
+            ``minutes`` already; or ``steps`` alone for a run that is trained for minutes, or
+            ``minutes`` for one of steps.
         TrainingError: the data are not what the run was trained on.
     """
     run = RunFolder.open(path)
@@ -98,10 +99,16 @@ def resume_run(
 
 
 def _longer(recipe: Recipe, steps: int | None, minutes: float | None) -> Recipe:
-    if steps is not None and minutes is None and recipe.training.minutes is not None:
+    by_time = recipe.training.minutes is not None
+    if steps is not None and minutes is None and by_time:
         raise ConfigError(
             "this run is trained for a number of minutes, and steps do not make it longer; give "
             "--minutes"
+        )
+    if minutes is not None and not by_time:
+        raise ConfigError(
+            "this run is trained for a number of steps, and minutes do not make it longer; give "
+            "--steps"
         )
     changes = {"steps": steps, "minutes": minutes}
     given = {key: value for key, value in changes.items() if value is not None}
