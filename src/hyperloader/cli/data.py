@@ -167,7 +167,7 @@ def from_text(
     for name in (KINDS, CLASSES):
         if (target / name).exists() and not force:
             raise DataError("exists already; name another folder or add --force", target / name)
-    corpora = labelled_sentences(text, most)
+    corpora = labelled_sentences(text, most, Console(stderr=True, highlight=False))
     for name, corpus in corpora.items():
         write_corpus(corpus.splits, target / name, "jsonl", force=force)
         parts = ", ".join(f"{part} {len(found):,}" for part, found in corpus.splits.items())

@@ -16,6 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from hyperloader.corpora.corpus import Corpus
 from hyperloader.errors import DataError
 from hyperloader.pretraining.text import find_files, read_lines
@@ -42,7 +44,7 @@ _STATEMENT = re.compile(
 )
 _NOUN_PHRASE = re.compile(rf"(?:\([^)]*\) )?{_ARTICLE} (?P<said>.+)")
 _TOKEN = re.compile(r"[\w'-]+|[,;.()]")
-_KIND = re.compile(r"[a-z][a-z-]{2,}(?<!ly)(?<!est)")
+_KIND = re.compile(r"[a-z][a-z-]{2,}")
 _PARTICIPLE = re.compile(r".{3,}(?:ed|ing)")
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
 _LISTS: dict[str, Any] = load_yaml(Path(__file__).with_suffix(".yaml").read_bytes())
@@ -116,7 +118,9 @@ def read_kinds(lines: Iterable[str]) -> dict[str, str]:
     return {term: kind for term, kind in kinds.items() if members[kind] >= FEWEST_MEMBERS}
 
 
-def labelled_sentences(text: Path, most: int = 30) -> dict[str, Corpus]:
+def labelled_sentences(
+    text: Path, most: int = 30, console: Console | None = None
+) -> dict[str, Corpus]:
     """Two corpora out of the files in ``text``.
 
     ``kinds`` has a label for each kind of thing, ``classes`` five for what many of these are
@@ -124,11 +128,18 @@ def labelled_sentences(text: Path, most: int = 30) -> dict[str, Corpus]:
     long as one of their labels has been met fewer than ``most`` times; of the classes, twenty times
     as often.
 
+    Args:
+        console: where it is shown how far this has come; None: nowhere.
+
     Raises:
         DataError: as :func:`~hyperloader.pretraining.text.find_files`, or nothing was found.
     """
-    one_in = max(1, sum(1 for _ in _lines(text)) // LINES)
+    console = console or Console(quiet=True)
+    lines = sum(1 for _ in _lines(text))
+    one_in = max(1, lines // LINES)
+    console.print(f"text: {lines:,} lines; reading definitions …")
     kinds = read_kinds(_lines(text))
+    console.print(f"{len(kinds):,} terms of {len(set(kinds.values())):,} kinds; reading mentions …")
     taken: dict[str, list[Example]] = {KINDS: [], CLASSES: []}
     met: dict[str, Counter[str]] = {name: Counter() for name in taken}
     members, longest = set(kinds.values()), _longest(kinds)
