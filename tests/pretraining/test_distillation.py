@@ -216,6 +216,8 @@ def test_what_does_not_fit_is_named(bert: str, prepared: Path, tmp_path: Path) -
         start(bert, prepared, tmp_path / "run", objectives={"mix": {"spans": 1}})
     with pytest.raises(ConfigError, match=r"prepared with vocab_size 400"):
         start(bert, prepared, tmp_path / "run", tokenizer={"vocab_size": 500})
+    with pytest.raises(ConfigError, match=r"distillation\.teacher"):  # before the text is looked at
+        start_pretraining(taught(str(tmp_path)), tmp_path / "no-text", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

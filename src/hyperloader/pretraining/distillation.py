@@ -55,9 +55,6 @@ class Teacher:
         tokenizer: of the encoder.
         pieces: the tokenizer that the ids of the words belong to.
         layers: whose states are told, from 1 to the encoder's last.
-
-    Raises:
-        ConfigError: the encoder has no such layer.
     """
 
     def __init__(
@@ -68,11 +65,6 @@ class Teacher:
         layers: Sequence[int],
     ) -> None:
         self.depth = encoder.config.num_hidden_layers
-        if wrong := [layer for layer in layers if layer > self.depth]:
-            raise ConfigError(
-                f"recipe, distillation.layers: the teacher has {self.depth} layers, so there is "
-                f"no layer {wrong[0]}"
-            )
         self.encoder = encoder.eval().requires_grad_(False)
         self.layers = tuple(layers)
         # What is above the highest layer asked for need not be computed.
@@ -172,8 +164,10 @@ class Distiller(nn.Module):
         return torch.stack(losses).mean()
 
 
-def load_teacher(recipe: PretrainRecipe, pieces: PreTrainedTokenizerBase) -> Teacher:
-    """The teacher that the recipe names, which it must.
+def load_teacher(
+    recipe: PretrainRecipe,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The encoder and the tokenizer of the teacher that the recipe names, which it must.
 
     Raises:
         ConfigError: it is not installed or cannot be loaded, lacks a layer, or no objective of the
@@ -196,7 +190,13 @@ def load_teacher(recipe: PretrainRecipe, pieces: PreTrainedTokenizerBase) -> Tea
         tokenizer = load_tokenizer(name)
     except ConfigError as error:
         raise ConfigError(f"recipe, distillation.teacher: {error}") from error
-    return Teacher(encoder, tokenizer, pieces, section.layers)
+    depth = encoder.config.num_hidden_layers
+    if wrong := [layer for layer in section.layers if layer > depth]:
+        raise ConfigError(
+            f"recipe, distillation.layers: the teacher has {depth} layers, so there is no layer "
+            f"{wrong[0]}"
+        )
+    return encoder, tokenizer
 
 
 def with_words(objective: Objective) -> bool:

@@ -12,6 +12,7 @@ from hyperloader.checkpoint import complete_checkpoints
 from hyperloader.config import parse_model
 from hyperloader.pretraining.backbone import build_backbone, export_backbone
 from hyperloader.pretraining.cooccurrence import embed_pieces
+from hyperloader.pretraining.distillation import load_teacher
 from hyperloader.pretraining.loop import Pretrainer
 from hyperloader.pretraining.prepared import prepare
 from hyperloader.pretraining.recipe import PretrainRecipe
@@ -123,6 +124,8 @@ def _pretrainer(
     console: Console | None,
 ) -> Pretrainer:
     accelerator = make_accelerator()
+    if recipe.distillation.teacher is not None:
+        load_teacher(recipe)  # what is wrong with it is said before a long text is read
     with accelerator.main_process_first():
         prepared = prepare(text, prepared_in or run.path / PREPARED, recipe, console)
     torch.manual_seed(recipe.seed)

@@ -56,7 +56,7 @@ class Teaching:
         section, config = recipe.distillation, backbone.config
         if section.teacher is None:
             return None
-        teacher = load_teacher(recipe, prepared.tokenizer)
+        teacher = Teacher(*load_teacher(recipe), prepared.tokenizer, section.layers)
         teacher.encoder.to(device)
         lessons = [teacher(_words(batch)) for batch in held_out]
         states = torch.cat([lesson.states for lesson in lessons], 1)
