@@ -228,6 +228,17 @@ def test_tasks_with_few_sentences_share_the_temperature_of_all() -> None:
     assert some.tasks["dining"].sentences == 50
 
 
+def test_a_task_with_very_many_labels_is_calibrated_on_fewer_sentences() -> None:
+    few = corpora()["dining"].labels()
+    codec = tiny_codec({"dining": (*few, *(f"label {n}" for n in range(200 - len(few))))})
+    given_ = sentences({"dining": 150})
+    model = tiny_model(codec)
+    found = calibrate(model, codec, given_, source="these", sentences=140)
+    assert found.tasks["dining"].sentences == 70
+    found = calibrate(model, codec, given_, source="these", sentences=60)
+    assert found.tasks["dining"].sentences == 50
+
+
 def test_too_few_sentences_are_refused_in_one_line() -> None:
     codec = tiny_codec({name: corpus.labels() for name, corpus in corpora().items()})
     few = sentences({"dining": ENOUGH - 10, "home": 9})

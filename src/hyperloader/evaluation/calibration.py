@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 ENOUGH = 50
 # Sentences of a task that a temperature is fitted on and judged by, at most.
 SENTENCES = 500
+# A task with more labels has fewer of them, or it would take as much longer.
+MANY_LABELS = 100
 FOLDS = 5
 COLDEST, HOTTEST = 0.1, 10.0
 # Of a temperature's logarithm: how far the first step goes, and how well it is to be known.
@@ -63,7 +65,10 @@ def calibrate_tagger(
     for name in corpora:
         tagger.labels(name)
     validation = {name: corpus.splits["validation"] for name, corpus in corpora.items()}
-    total = sum(min(len(part), sentences) for part in validation.values())
+    labels = tagger.codec.labels
+    total = sum(
+        min(len(part), _most(sentences, len(labels[name]))) for name, part in validation.items()
+    )
     found = calibrate(
         whole(tagger.model),
         tagger.codec,
@@ -110,13 +115,18 @@ def calibrate(
 
     Args:
         source: what the sentences are, for the record.
-        sentences: per task at most; they are taken evenly over the part.
+        sentences: per task at most; they are taken evenly over the part. A task with more than
+            ``MANY_LABELS`` labels has fewer, ``ENOUGH`` at least.
         tell: told of each task that it comes to.
 
     Raises:
         DataError: fewer than ``ENOUGH`` sentences in all, or a label that the task does not have.
     """
-    folds = {name: _folds(evenly(part, sentences)) for name, part in validation.items() if part}
+    folds = {
+        name: _folds(evenly(part, _most(sentences, len(codec.labels[name]))))
+        for name, part in validation.items()
+        if part
+    }
     sizes = {name: sum(map(len, parts)) for name, parts in folds.items()}
     if (total := sum(sizes.values())) < ENOUGH:
         raise DataError(
@@ -169,6 +179,13 @@ def calibrate(
         spans[0].extend(before)
         spans[1].extend(after if kept else before)
     return Calibration(tasks=tasks, overall=_errors(*spans), fitted_on=source)
+
+
+def _most(sentences: int, labels: int) -> int:
+    """How many of so many ``sentences`` a task with ``labels`` is calibrated on."""
+    if labels <= MANY_LABELS:
+        return sentences
+    return min(sentences, max(ENOUGH, sentences * MANY_LABELS // labels))
 
 
 def outcome(name: str, found: TaskCalibration) -> str:
