@@ -117,6 +117,8 @@ def test_its_corpora_are_read_like_any_others(tmp_path: Path) -> None:
         ours = [(e.words, e.spans) for e in read[name].splits["train"]]
         assert ours == [(e.words, e.spans) for e in corpus.splits["train"]]
     assert "exists" in refused("data", "from-text", text, target)
+    below = target / "kinds" / "train.jsonl"
+    assert "is no folder" in refused("data", "from-text", tmp_path / "none", below)
 
 
 def test_text_that_defines_nothing_is_refused(tmp_path: Path) -> None:

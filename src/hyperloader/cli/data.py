@@ -17,6 +17,7 @@ from hyperloader.corpora.registry import is_single_part, load_corpora, read_corp
 from hyperloader.corpora.stats import CorpusStats, absent_corpora, corpus_stats
 from hyperloader.corpora.writing import write_corpus, write_part
 from hyperloader.errors import DataError
+from hyperloader.store import check_parent
 
 READ_HELP = (
     "A reading option, such as tag=4, annotator=first or strict=true; may be given several times."
@@ -167,6 +168,7 @@ def from_text(
     for name in (KINDS, CLASSES):
         if (target / name).exists() and not force:
             raise DataError("exists already; name another folder or add --force", target / name)
+        check_parent(target / name)
     corpora = labelled_sentences(text, most, Console(stderr=True, highlight=False))
     for name, corpus in corpora.items():
         write_corpus(corpus.splits, target / name, "jsonl", force=force)

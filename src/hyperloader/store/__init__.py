@@ -14,7 +14,7 @@ from hyperloader.store.manifest import (
     read_manifest,
 )
 from hyperloader.store.reading import file_hash, read_bytes, read_json
-from hyperloader.store.targets import check_names, claim_file, claim_target
+from hyperloader.store.targets import check_names, check_parent, claim_file, claim_target
 from hyperloader.store.writing import (
     atomic_folder,
     claimed,
@@ -33,6 +33,7 @@ __all__ = [
     "atomic_folder",
     "check_folder",
     "check_names",
+    "check_parent",
     "claim_file",
     "claim_target",
     "claimed",

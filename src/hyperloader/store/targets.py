@@ -37,7 +37,7 @@ def claim_target(
     """
     target = _new_name(path, sources)
     if not target.exists():
-        _check_parent(target)
+        check_parent(target)
         return target
     if not target.is_dir():
         raise TargetError(f"{target} is a file and a {kind} is a folder; choose another place")
@@ -46,7 +46,7 @@ def claim_target(
         raise TargetError(f"{target} is {what}; name a new folder inside it")
     try:
         if not any(target.iterdir()):
-            _check_parent(target)
+            check_parent(target)
             return target
         if not (target / MANIFEST).exists():
             raise TargetError(
@@ -74,7 +74,7 @@ def claim_target(
             f"{target} holds a {kind} already; choose a new folder, or replace it with --overwrite "
             "(in Python overwrite=True)"
         )
-    _check_parent(target)
+    check_parent(target)
     return target
 
 
@@ -92,7 +92,7 @@ def claim_file(path: Path | str) -> Path:
         raise TargetError(f"{target} is a folder; name a file")
     if target.exists() and not target.is_file():
         raise TargetError(f"{target} is no regular file; name a file")
-    _check_parent(target)
+    check_parent(target)
     try:
         with target.open("rb") as file:
             start = file.read(64).lstrip().lower()
@@ -172,8 +172,12 @@ def _kind_here(folder: Path) -> str | None:
         return None
 
 
-def _check_parent(target: Path) -> None:
-    """Refuse a place below something that is no folder or cannot be written to."""
+def check_parent(target: Path) -> None:
+    """Refuse a place below something that is no folder or cannot be written to.
+
+    Raises:
+        TargetError: it is.
+    """
     parent = next(p for p in target.parents if os.path.lexists(p))  # a loop of links too
     if not parent.is_dir():
         raise TargetError(f"{target} cannot be written: {parent} is no folder; choose another")
