@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,12 @@ def test_the_model_card_states_what_the_results_say(results: str, tasks: tuple[s
     for task, score in scores["tasks"].items():
         assert f"{score['default']['f1']:.4f}" in card, task
         assert f"{score['strict']['f1']:.4f}" in card, task
+
+
+def test_every_file_beside_the_code_is_in_the_package() -> None:
+    root = Path(hyperloader.__file__).parent
+    settings = tomllib.loads((root.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["hyperloader"]
+    listed = {path for pattern in patterns for path in root.glob(pattern)}
+    there = {p for p in root.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert there - listed == set()
