@@ -71,10 +71,10 @@ def test_of_very_many_labels_the_batch_has_its_own_and_some_others() -> None:
     labels, met = [f"label {number}" for number in range(1500)], {0, 700, 1499}
     found = [random_set(labels, np.random.default_rng(seed), met) for seed in range(200)]
     asked_for = [{i for i, place in enumerate(one.place) if place is not None} for one in found]
-    assert max(map(len, asked_for)) <= 103
+    assert max(map(len, asked_for)) <= 13
     for label in met:  # as often as a label of a task with few: from 30 % to all
         assert 100 < sum(label in one for one in asked_for) < 180
-    assert len(set().union(*asked_for)) > 1400  # and all others in turn
+    assert len(set().union(*asked_for)) > 500  # and others in turn
 
 
 def test_answers_follow_the_set() -> None:

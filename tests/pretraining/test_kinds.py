@@ -23,7 +23,8 @@ TEXT = [
     *(f"{bird}, {bird}es: a bird of the woods" for bird in BIRDS),
     "Jolly Falls was a racehorse that won a cup.",  # so of neither kind
     "We went to Amber Falls on 3 May 1999 for $5.50.",
-    "There we saw a dusty thrush sitting on one of the New Birch Falls signs, in Jolly Falls.",
+    "There we saw a dusty thrush sitting on a sign.",
+    "Then we saw another dusty thrush, at New Birch Falls.",
     "What is a cedar thrush?",
 ]
 
@@ -66,10 +67,11 @@ def test_what_a_line_defines(line: str, terms: list[str] | None, kind: str | Non
     assert (found and (list(found.terms), found.kind)) == (terms and (terms, kind))
 
 
-@given(st.text(max_size=80))
+@given(st.text(max_size=80) | st.text("Aa :,.()is", max_size=20))
 def test_no_line_is_too_odd(line: str) -> None:
     found = definition(line)
     assert found is None or (found.terms and (found.kind is None or found.kind.isascii()))
+    assert read_kinds([line]) == {}
 
 
 def test_a_term_of_two_kinds_and_a_kind_of_few_are_none() -> None:
@@ -96,8 +98,10 @@ def test_what_is_mentioned_elsewhere_is_a_span(tmp_path: Path) -> None:
         ("$ 5.50", "price"),
     ]
     seen = next(sentence for sentence in found["kinds"] if sentence.startswith("There"))
-    assert found["kinds"][seen] == [("dusty thrush", "bird")]  # a part of a longer name is nothing
+    assert found["kinds"][seen] == [("dusty thrush", "bird")]
     assert seen not in found["classes"]
+    # A part of a longer name is no name, and a sentence with a name that has no label is left out.
+    assert not any(sentence.startswith("Then") for sentence in found["kinds"])
 
 
 def test_a_label_has_about_as_many_sentences_as_are_asked_for(tmp_path: Path) -> None:
@@ -114,8 +118,11 @@ def test_its_corpora_are_read_like_any_others(tmp_path: Path) -> None:
     assert "kinds: 2 labels" in cli("data", "from-text", text, target).out
     read = load_corpora(target, require=())
     for name, corpus in labelled_sentences(text).items():
-        ours = [(e.words, e.spans) for e in read[name].splits["train"]]
-        assert ours == [(e.words, e.spans) for e in corpus.splits["train"]]
+        ours, theirs = (
+            sorted((e.words, e.spans) for part in found.splits.values() for e in part)
+            for found in (corpus, read[name])
+        )
+        assert ours == theirs
     assert "exists" in refused("data", "from-text", text, target)
     below = target / "kinds" / "train.jsonl"
     assert "is no folder" in refused("data", "from-text", tmp_path / "none", below)

@@ -30,7 +30,7 @@ RULE = "text"
 # A kind must have so many members, and a member's definitions must agree to this share.
 FEWEST_MEMBERS, AGREEMENT = 10, 0.8
 # About so many lines, spread over all of the text, are looked through for mentions.
-LINES = 300_000
+LINES = 800_000
 SHORTEST, LONGEST, LONGEST_TERM = 4, 48, 8  # words
 HELD_OUT = 20  # one sentence in this many is for validation
 
@@ -106,7 +106,8 @@ def read_kinds(lines: Iterable[str]) -> dict[str, str]:
         for term in found.terms:
             words = _words(term)
             # A name of one word may be another's, and a word of three letters almost anything.
-            short = len(words) < 2 and (found.name or len(term) < 4)
+            short = max(map(len, words), default=0) < 3
+            short |= len(words) < 2 and (found.name or len(term) < 4)
             if len(words) <= LONGEST_TERM and not short:
                 said[" ".join(words)][found.kind] += 1
     kinds = {}
@@ -124,9 +125,10 @@ def labelled_sentences(
     """Two corpora out of the files in ``text``.
 
     ``kinds`` has a label for each kind of thing, ``classes`` five for what many of these are
-    (person, location, …) and dates, prices, percentages, years and numbers. Sentences are taken as
-    long as one of their labels has been met fewer than ``most`` times; of the classes, twenty times
-    as often.
+    (person, location, …) and dates, prices, percentages, years and numbers. Sentences in which a
+    name has no label are left out, or it would be learnt that it is none. Others are taken as long
+    as one of their labels has been met fewer than ``most`` times; of the classes, twenty times as
+    often.
 
     Args:
         console: where it is shown how far this has come; None: nowhere.
@@ -156,9 +158,13 @@ def labelled_sentences(
             if number == 0 and own and own.name and own.kind in members and not spans:
                 spans = _own(words, own)
             wide = _classes(spans, sentence, places)
-            for name, found, limit in ((KINDS, spans, most), (CLASSES, wide, 20 * most)):
+            for name, found, known, limit in (
+                (KINDS, spans, [*spans, *wide], most),
+                (CLASSES, wide, wide, 20 * most),
+            ):
                 labels = {span.label for span in found}
-                if spans and any(met[name][label] < limit for label in labels):
+                rare = any(met[name][label] < limit for label in labels)
+                if spans and rare and _names_known(words, known):
                     met[name].update(labels)
                     taken[name].append(Example(words, tuple(found), name))
     if not all(taken.values()):
@@ -198,6 +204,12 @@ def _is_cut(words: Sequence[str], start: int, end: int) -> bool:
     before = words[start - 1][0] if start > 1 else ""  # the first word has a capital anyway
     after = words[end][0] if end < len(words) else ""
     return before.isupper() or after.isupper()
+
+
+def _names_known(words: Sequence[str], spans: Iterable[Span]) -> bool:
+    """Whether every word with a capital but the first is in one of ``spans``."""
+    known = {0, *(i for span in spans for i in range(span.word_start, span.word_end))}
+    return all(i in known or word == "I" or not word[0].isupper() for i, word in enumerate(words))
 
 
 def _head(said: str) -> str | None:
@@ -247,7 +259,7 @@ def _corpus(name: str, examples: Sequence[Example]) -> Corpus:
     for example in examples:
         digest = zlib.crc32(" ".join(example.words).encode())
         parts["train" if digest % HELD_OUT else "validation"].append(example)
-    return Corpus(name, {part: tuple(found) for part, found in parts.items()})
+    return Corpus(name, {part: tuple(found) for part, found in parts.items() if found})
 
 
 def _longest(kinds: Iterable[str]) -> dict[str, int]:

@@ -17,8 +17,9 @@ from hyperloader.outputs.token_tags.chain import NO_SPAN
 SHORTENED, TOGETHER = 0.3, 0.1
 # At least so many of the labels are asked for.
 FEWEST = 0.3
-# Of a task with more labels those that a batch has are asked for, and so many others.
-MANY = 100
+# Of a task with more labels those that a batch has are asked for, and a few others: were all asked
+# for, hardly any would ever be there.
+MANY, OTHERS = 100, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def random_set(
     """
     drawn = np.arange(len(labels))
     if len(labels) > MANY:
-        drawn = np.union1d(random.permutation(len(labels))[:MANY], np.array([*met], dtype=int))
+        drawn = np.union1d(random.permutation(len(labels))[:OTHERS], np.array([*met], dtype=int))
     kept = drawn[random.random(len(drawn)) < random.uniform(FEWEST, 1.0)]
     if not len(kept):
         kept = random.choice(drawn, size=1)
