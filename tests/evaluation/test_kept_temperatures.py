@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from hyperloader.outputs.output import GoldScores
 from hyperloader.types import Example, Span
 
 COUNT = 200
+# The model, which is asked for nothing, and the codec, which is asked for labels.
+STOOD_IN_FOR: Any = (None, SimpleNamespace(labels={"t": ("a", "b"), "u": ("a", "b")}))
 
 
 def examples(count: int = COUNT, task: str = "t") -> list[Example]:
@@ -57,8 +60,7 @@ class World:
     def calibrate(self, monkeypatch: pytest.MonkeyPatch, **given: list[Example]) -> Calibration:
         monkeypatch.setattr(module, "gold_scores", self.gold_scores)
         monkeypatch.setattr(module, "predict", self.predict)
-        none: Any = None
-        return calibrate(none, none, given or {"t": examples()}, source="these")
+        return calibrate(*STOOD_IN_FOR, given or {"t": examples()}, source="these")
 
 
 def test_a_temperature_that_helps_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +136,7 @@ def test_no_sentence_is_judged_at_a_temperature_that_it_was_fitted_with(
     monkeypatch.setattr(module, "fit_temperature", fit)
     monkeypatch.setattr(module, "predict", world.predict)
     monkeypatch.setattr(module, "gold_scores", gold_scores)
-    none: Any = None
-    calibrate(none, none, {"t": examples()}, source="these")
+    calibrate(*STOOD_IN_FOR, {"t": examples()}, source="these")
     everything = frozenset(e.words[0] for e in examples())
     assert sum(fit == everything for fit in fits) == 1, "the one that is kept"
     held_out = [everything - fit for fit in fits if fit != everything]
