@@ -2,9 +2,9 @@
 
 Text defines things: "Tunja is a city on the Eastern Ranges" in an encyclopedia, "jet, jet plane:
 an airplane powered by jet engines" in a dictionary. The last noun of such a phrase is a kind. Where
-the text mentions such a thing again, it is a span with its kind as label: thousands of labels that
-nobody has annotated, for a tagger that is to be asked for new ones by their names. What is labelled
-is right most of the time, and much is not labelled at all.
+the text mentions such a thing again, it is a span with its kind as label: more than a thousand
+labels that nobody has annotated, for a tagger that is to be asked for new ones by their names. What
+is labelled is right most of the time, and many nouns are not labelled at all.
 """
 
 import re
@@ -144,29 +144,17 @@ def labelled_sentences(
     console.print(f"{len(kinds):,} terms of {len(set(kinds.values())):,} kinds; reading mentions …")
     taken: dict[str, list[Example]] = {KINDS: [], CLASSES: []}
     met: dict[str, Counter[str]] = {name: Counter() for name in taken}
-    members, longest = set(kinds.values()), _longest(kinds)
-    for line in _lines(text):
-        if zlib.crc32(line.encode()) % one_in:
-            continue
-        own = definition(line)
-        for number, sentence in enumerate(_SENTENCES.split(line)):
-            places = split_words(sentence, RULE)
-            if not SHORTEST <= len(places) <= LONGEST:
-                continue
-            words = tuple(sentence[a:b] for a, b in places)
-            spans = mentions(words, kinds, longest)
-            if number == 0 and own and own.name and own.kind in members and not spans:
-                spans = _own(words, own)
-            wide = _classes(spans, sentence, places)
-            for name, found, known, limit in (
-                (KINDS, spans, [*spans, *wide], most),
-                (CLASSES, wide, wide, 20 * most),
-            ):
-                labels = {span.label for span in found}
-                rare = any(met[name][label] < limit for label in labels)
-                if spans and rare and _names_known(words, known):
-                    met[name].update(labels)
-                    taken[name].append(Example(words, tuple(found), name))
+    chosen = (line for line in _lines(text) if zlib.crc32(line.encode()) % one_in == 0)
+    for words, spans, wide in _sentences(chosen, kinds):
+        for name, found, known, limit in (
+            (KINDS, spans, [*spans, *wide], most),
+            (CLASSES, wide, wide, 20 * most),
+        ):
+            labels = {span.label for span in found}
+            rare = any(met[name][label] < limit for label in labels)
+            if rare and _names_known(words, known):
+                met[name].update(labels)
+                taken[name].append(Example(words, tuple(found), name))
     if not all(taken.values()):
         raise DataError(
             "defines too little (as in 'Tunja is a city'); give more text, of an encyclopedia "
@@ -195,6 +183,25 @@ def mentions(
                 break
         at += 1
     return spans
+
+
+def _sentences(
+    lines: Iterable[str], kinds: Mapping[str, str]
+) -> Iterator[tuple[tuple[str, ...], list[Span], list[Span]]]:
+    """The words of every sentence that mentions a term, its spans by kind, and by class."""
+    members, longest = set(kinds.values()), _longest(kinds)
+    for line in lines:
+        own = definition(line)
+        for number, sentence in enumerate(_SENTENCES.split(line)):
+            places = split_words(sentence, RULE)
+            if not SHORTEST <= len(places) <= LONGEST:
+                continue
+            words = tuple(sentence[a:b] for a, b in places)
+            spans = mentions(words, kinds, longest)
+            if number == 0 and own and own.name and own.kind in members and not spans:
+                spans = _own(words, own)
+            if spans:
+                yield words, spans, _classes(spans, sentence, places)
 
 
 def _is_cut(words: Sequence[str], start: int, end: int) -> bool:
