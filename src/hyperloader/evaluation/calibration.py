@@ -152,7 +152,8 @@ def calibrate(
             for part, temperature in zip(folds[name], temperatures, strict=True)
             for example in predict(model, codec, part, temperatures={name: temperature})
         ]
-        return total / max(_decisions(gold[name]), 1), tagged
+        # Rounding may leave a hair less than nothing.
+        return max(0.0, total) / max(_decisions(gold[name]), 1), tagged
 
     tasks: dict[str, TaskCalibration] = {}
     spans: tuple[list[ScoredExample], list[ScoredExample]] = ([], [])
