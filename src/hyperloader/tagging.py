@@ -146,7 +146,7 @@ def check_labels(labels: Asked) -> dict[str, str]:
         for given, what in ((label, f"label {i}"), (text, f"what describes label {i}")):
             check_text(given, what)
             if not given.strip():
-                raise HyperloaderError(f"{what} is blank; name it")
+                raise HyperloaderError(f"{what} is blank; give it a text")
         same = next((other for other in texts if texts[other] == text and other != label), None)
         if same is not None:
             raise HyperloaderError(f"{same!r} and {label!r} have one description; tell them apart")

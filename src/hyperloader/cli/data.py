@@ -149,7 +149,10 @@ def from_text(
         Path, typer.Argument(metavar="DIR", help="Where to write the folders kinds and classes.")
     ],
     most: Annotated[
-        int, typer.Option(min=1, help="Sentences for each kind of thing; 20 times as many a class.")
+        int,
+        typer.Option(
+            min=1, help="Sentences for each kind of thing; 20 times as many for each class."
+        ),
     ] = 30,
     force: Annotated[bool, typer.Option("--force", help="Replace them if they exist.")] = False,
 ) -> None:

@@ -9,7 +9,7 @@ sub-tokens. The maps stay behind in the run; the backbone has nothing of the tea
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import get_args
+from typing import TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from hyperloader.codec.pieces import SubTokens
 from hyperloader.errors import ConfigError
 from hyperloader.pretraining.objectives import Ids, Words, word_parts
 from hyperloader.pretraining.recipe import DistillationSection, Objective, PretrainRecipe
+
+# A teacher's encoder and tokenizer.
+Loaded: TypeAlias = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 _WITHOUT_WORDS: tuple[Objective, ...] = ("spans",)
 _LEAST = 1e-3  # deviation of a dimension, so that one that never changes does not explode
@@ -164,9 +167,7 @@ class Distiller(nn.Module):
         return torch.stack(losses).mean()
 
 
-def load_teacher(
-    recipe: PretrainRecipe,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_teacher(recipe: PretrainRecipe) -> Loaded:
     """The encoder and the tokenizer of the teacher that the recipe names, which it must.
 
     Raises:

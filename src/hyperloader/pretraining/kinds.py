@@ -145,10 +145,10 @@ def labelled_sentences(
     taken: dict[str, list[Example]] = {KINDS: [], CLASSES: []}
     met: dict[str, Counter[str]] = {name: Counter() for name in taken}
     chosen = (line for line in _lines(text) if zlib.crc32(line.encode()) % one_in == 0)
-    for words, spans, wide in _sentences(chosen, kinds):
+    for words, by_kind, by_class in _sentences(chosen, kinds):
         for name, found, known, limit in (
-            (KINDS, spans, [*spans, *wide], most),
-            (CLASSES, wide, wide, 20 * most),
+            (KINDS, by_kind, [*by_kind, *by_class], most),
+            (CLASSES, by_class, by_class, 20 * most),
         ):
             labels = {span.label for span in found}
             rare = any(met[name][label] < limit for label in labels)

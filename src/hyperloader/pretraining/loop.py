@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from hyperloader.errors import TrainingError
 from hyperloader.pretraining.backbone import write_backbone
 from hyperloader.pretraining.batches import Corruption, DenoisingBatch, Sequences
-from hyperloader.pretraining.distillation import Lesson, with_words
+from hyperloader.pretraining.distillation import Lesson, Loaded, with_words
 from hyperloader.pretraining.measures import Denoiser, HeldOut, tensors
 from hyperloader.pretraining.objectives import Symbols
 from hyperloader.pretraining.prepared import Prepared
@@ -48,10 +48,11 @@ class Pretrainer(TrainingLoop[PretrainerState]):
         prepared: the text and its tokenizer.
         run: where the log and the checkpoints go.
         console: where progress is shown; None: nowhere.
+        teacher: of the recipe, by :func:`~hyperloader.pretraining.distillation.load_teacher`.
 
     Raises:
         ConfigError: the batch size does not divide by processes times accumulation, or the
-            tokenizer has too few sentinels, or the teacher cannot be had.
+            tokenizer has too few sentinels.
     """
 
     title = "pre-training"
@@ -65,6 +66,7 @@ class Pretrainer(TrainingLoop[PretrainerState]):
         run: RunFolder,
         accelerator: Accelerator,
         console: Console | None = None,
+        teacher: Loaded | None = None,
     ) -> None:
         config = recipe.training
         self.recipe, self.prepared = recipe, prepared
@@ -78,8 +80,9 @@ class Pretrainer(TrainingLoop[PretrainerState]):
             seed=recipe.seed,
         )
         self.held_out = HeldOut(prepared, corruption, recipe.evaluation.sequences)
-        self.teaching = Teaching.of(
-            recipe, prepared, self.held_out.batches["words"], backbone, accelerator.device
+        words = self.held_out.batches["words"]
+        self.teaching = teacher and Teaching.of(
+            recipe, teacher, prepared, words, backbone, accelerator.device
         )
         self.denoiser = Denoiser(
             backbone,

@@ -124,8 +124,8 @@ def _pretrainer(
     console: Console | None,
 ) -> Pretrainer:
     accelerator = make_accelerator()
-    if recipe.distillation.teacher is not None:
-        load_teacher(recipe)  # what is wrong with it is said before a long text is read
+    # First, so that what is wrong with it is said before a long text is read.
+    teacher = load_teacher(recipe) if recipe.distillation.teacher is not None else None
     with accelerator.main_process_first():
         prepared = prepare(text, prepared_in or run.path / PREPARED, recipe, console)
     torch.manual_seed(recipe.seed)
@@ -135,7 +135,7 @@ def _pretrainer(
             embed_pieces(backbone, prepared, recipe)
     else:
         backbone = load_backbone(str(newest))
-    pretrainer = Pretrainer(backbone, recipe, prepared, run, accelerator, console)
+    pretrainer = Pretrainer(backbone, recipe, prepared, run, accelerator, console, teacher)
     if newest is not None:
         pretrainer.restore(newest)
     return pretrainer

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from hyperloader.errors import CheckpointError
 from hyperloader.modeling.pretrained import read_tensors, write_tensors
 from hyperloader.pretraining.batches import DenoisingBatch
-from hyperloader.pretraining.distillation import Distiller, Lesson, Teacher, load_teacher
+from hyperloader.pretraining.distillation import Distiller, Lesson, Loaded, Teacher
 from hyperloader.pretraining.measures import Denoiser, tensors
 from hyperloader.pretraining.objectives import Symbols, Words
 from hyperloader.pretraining.prepared import Prepared
@@ -40,23 +40,20 @@ class Teaching:
     def of(
         cls,
         recipe: PretrainRecipe,
+        loaded: Loaded,
         prepared: Prepared,
         held_out: Sequence[DenoisingBatch],
         backbone: PreTrainedModel,
         device: torch.device,
-    ) -> "Teaching | None":
-        """What the recipe asks for, if it names a teacher.
+    ) -> "Teaching":
+        """What the recipe asks for.
 
         Args:
+            loaded: the teacher that it names.
             held_out: batches of the objective ``words``.
-
-        Raises:
-            ConfigError: as :func:`load_teacher`.
         """
         section, config = recipe.distillation, backbone.config
-        if section.teacher is None:
-            return None
-        teacher = Teacher(*load_teacher(recipe), prepared.tokenizer, section.layers)
+        teacher = Teacher(*loaded, prepared.tokenizer, section.layers)
         teacher.encoder.to(device)
         lessons = [teacher(_words(batch)) for batch in held_out]
         states = torch.cat([lesson.states for lesson in lessons], 1)

@@ -46,9 +46,10 @@ class LabelSet:
         return NO_SPAN if place is None else 1 + 2 * place + inside
 
 
-def labels_of(windows: Iterable[EncodedWindow]) -> set[int]:
-    """The indices of the labels that ``windows`` have."""
-    return {(tag - 1) // 2 for window in windows for tag in window.target if tag > NO_SPAN}
+def labels_in(windows: Iterable[EncodedWindow], task: str) -> set[int]:
+    """The indices of the labels of ``task`` that ``windows`` have."""
+    tags = (tag for window in windows if window.task == task for tag in window.target)
+    return {(tag - 1) // 2 for tag in tags if tag > NO_SPAN}
 
 
 def asked(window: EncodedWindow, labels: LabelSet) -> EncodedWindow:

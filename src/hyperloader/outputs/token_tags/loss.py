@@ -15,7 +15,7 @@ from hyperloader.outputs.loss import WindowLoss, choice_loss
 from hyperloader.outputs.output import NEVER
 from hyperloader.outputs.token_tags.chain import gold_score, log_partition
 from hyperloader.outputs.token_tags.codec import TokenCodec
-from hyperloader.outputs.token_tags.label_sets import asked, labels_of, random_set
+from hyperloader.outputs.token_tags.label_sets import asked, labels_in, random_set
 from hyperloader.outputs.token_tags.label_vectors import label_vectors
 from hyperloader.outputs.token_tags.model import TokenTagger
 from hyperloader.outputs.token_tags.rows import TagRows, pack
@@ -108,12 +108,9 @@ class RandomSetsLoss(TagLoss):
         if not self.training:
             return super()._asked(windows)
         random = np.random.default_rng(torch.randint(2**62, (1,)).tolist())
-        of_task: dict[str, list[EncodedWindow]] = {}
-        for window in windows:
-            of_task.setdefault(window.task, []).append(window)
         sets = {
-            task: random_set(self.codec.labels[task], random, labels_of(of_task[task]))
-            for task in sorted(of_task)
+            task: random_set(self.codec.labels[task], random, labels_in(windows, task))
+            for task in sorted({window.task for window in windows})
         }
         vectors = {task: self._read_texts(chosen.texts) for task, chosen in sets.items()}
         return [asked(window, sets[window.task]) for window in windows], partial(
